@@ -1,0 +1,49 @@
+//! Real images, batch by batch.
+
+use crate::{Cond, Result, State};
+use tch::{Device, Tensor};
+
+/// A batch of real images with their conditions.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[B, C, H, W]`, `f32`, in `[-1, 1]`.
+    pub images: Tensor,
+    /// The conditions of those images.
+    pub cond: Cond,
+}
+
+impl Batch {
+    /// Number of images.
+    pub fn len(&self) -> i64 {
+        self.images.size()[0]
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same batch on another device.
+    #[must_use]
+    pub fn to_device(&self, device: Device) -> Self {
+        Self { images: self.images.to_device(device), cond: self.cond.to_device(device) }
+    }
+}
+
+/// An endless, seeded, resumable source of batches.
+pub trait BatchSource {
+    /// The next `size` images, on the CPU.
+    ///
+    /// # Errors
+    /// If an image cannot be read or decoded.
+    fn next_batch(&mut self, size: usize) -> Result<Batch>;
+
+    /// Where the source stands, so that [`BatchSource::restore`] continues with the same images.
+    fn state(&self) -> State;
+
+    /// Continues from a saved state.
+    ///
+    /// # Errors
+    /// If the state is not one of this source.
+    fn restore(&mut self, state: &State) -> Result<()>;
+}

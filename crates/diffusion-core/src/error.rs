@@ -1,0 +1,81 @@
+//! What can go wrong in the shared vocabulary.
+
+use std::path::PathBuf;
+
+/// The result of a fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error with the value that caused it and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A device name that is none of `auto`, `cpu`, `cuda`, `cuda:N`.
+    #[error("unknown device `{0}`; use `auto`, `cpu`, `cuda` or `cuda:N`")]
+    UnknownDevice(String),
+    /// CUDA was asked for and cannot be used.
+    #[error(
+        "device `{requested}` was asked for but {found} CUDA device(s) can be used; \
+         run `cargo xtask doctor` to see why, or use `cpu`"
+    )]
+    NoCuda {
+        /// The device as it was asked for.
+        requested: String,
+        /// How many CUDA devices libtorch sees.
+        found: usize,
+    },
+    /// A class label outside `0..classes`.
+    #[error("class label {label} at position {position} is out of range: there are {classes} classes (0..{classes})")]
+    LabelOutOfRange {
+        /// The offending label.
+        label: i64,
+        /// Its position in the batch.
+        position: usize,
+        /// The number of classes.
+        classes: i64,
+    },
+    /// Tensor names that a network needs and a file or network does not have, or the reverse.
+    #[error("tensor names differ: missing {missing:?}, unexpected {unexpected:?}")]
+    NameMismatch {
+        /// Names that were needed and not found.
+        missing: Vec<String>,
+        /// Names that were found and not needed.
+        unexpected: Vec<String>,
+    },
+    /// A tensor of another shape than the network's.
+    #[error("tensor `{name}` has shape {found:?}, but {expected:?} is needed")]
+    ShapeMismatch {
+        /// The tensor's name.
+        name: String,
+        /// The shape that was needed.
+        expected: Vec<i64>,
+        /// The shape that was found.
+        found: Vec<i64>,
+    },
+    /// Saved state without an entry that is needed.
+    #[error("saved state has no entry `{0}`; it was written by another method or version")]
+    MissingState(String),
+    /// A file that cannot be read or written.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A safetensors file that is damaged or holds an unknown kind of tensor.
+    #[error("{path} is not a readable safetensors file: {reason}")]
+    BadTensorFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A failure inside libtorch.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// A batch source that cannot deliver.
+    #[error("{0}")]
+    Data(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,35 @@
+//! The nouns every fewstep crate shares.
+//!
+//! Small on purpose, so that it changes rarely: a [`Denoiser`] turns a noisy image into a clean one, a [`Backbone`] is
+//! the raw network inside it, a [`Generator`] turns noise into images, [`Cond`] is what they are conditioned on,
+//! [`Noise`] is where every random number comes from, [`Parameters`] are a network's named tensors.
+//!
+//! Conventions, everywhere in the workspace:
+//!
+//! - images are `[B, C, H, W]`, `f32`, in `[-1, 1]`; a noise level `sigma` is `[B]`, in the same unit;
+//! - a noisy image is `x = x0 + sigma * n` with `n` standard normal;
+//! - randomness is an argument: nothing draws from libtorch's process-wide generator.
+#![forbid(unsafe_code)]
+
+mod backbone;
+mod batch;
+mod cond;
+mod denoiser;
+pub mod device;
+mod error;
+mod generator;
+mod noise;
+mod parameters;
+pub mod shape;
+mod state;
+pub mod tensor_file;
+
+pub use backbone::Backbone;
+pub use batch::{Batch, BatchSource};
+pub use cond::Cond;
+pub use denoiser::Denoiser;
+pub use error::{Error, Result};
+pub use generator::Generator;
+pub use noise::{Noise, NoiseState};
+pub use parameters::{Parameter, Parameters};
+pub use state::State;

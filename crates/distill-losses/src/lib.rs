@@ -1,0 +1,1 @@
+//! Diffusion distillation methods: each loss a formula, each method one file.

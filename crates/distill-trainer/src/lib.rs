@@ -1,0 +1,1 @@
+//! One trainer for every distillation method: players, turns, optimizers, EMA, checkpoints, observers.

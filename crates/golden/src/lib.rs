@@ -1,0 +1,1 @@
+//! Replays reference cases of the official implementations over the workspace.

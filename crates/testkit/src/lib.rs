@@ -1,0 +1,1 @@
+//! Exact denoisers, stub networks and the golden-case loader for tests.

@@ -1,0 +1,1 @@
+//! Diffusion U-Nets on libtorch with the official state-dict names.
