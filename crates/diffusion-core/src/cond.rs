@@ -56,6 +56,16 @@ impl Cond {
         self.map(|t| t.narrow(0, start, length))
     }
 
+    /// The conditions of the images at `rows`, in that order; rows may repeat.
+    ///
+    /// # Panics
+    /// If a row is out of range.
+    #[must_use]
+    pub fn select(&self, rows: &[i64]) -> Self {
+        let rows = Tensor::from_slice(rows);
+        self.map(|t| t.index_select(0, &rows.to_device(t.device())))
+    }
+
     /// The same conditions on another device.
     #[must_use]
     pub fn to_device(&self, device: Device) -> Self {
@@ -95,5 +105,12 @@ mod tests {
         let cond = Cond::classes(&[0, 1, 2], 3, Device::Cpu).unwrap().narrow(1, 2);
         let argmax = Vec::<i64>::try_from(cond.labels.unwrap().argmax(1, false)).unwrap();
         assert_eq!(argmax, [1, 2]);
+    }
+
+    #[test]
+    fn select_follows_the_order_and_repeats() {
+        let cond = Cond::classes(&[0, 1, 2], 3, Device::Cpu).unwrap().select(&[2, 0, 2]);
+        let argmax = Vec::<i64>::try_from(cond.labels.unwrap().argmax(1, false)).unwrap();
+        assert_eq!(argmax, [2, 0, 2]);
     }
 }

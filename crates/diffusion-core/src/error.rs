@@ -24,7 +24,9 @@ pub enum Error {
         found: usize,
     },
     /// A class label outside `0..classes`.
-    #[error("class label {label} at position {position} is out of range: there are {classes} classes (0..{classes})")]
+    #[error(
+        "class label {label} at position {position} is out of range: there are {classes} classes (0..{classes})"
+    )]
     LabelOutOfRange {
         /// The offending label.
         label: i64,

@@ -63,10 +63,18 @@ impl Noise {
     /// Depends on the seed, this stream and the label, not on how much was drawn.
     #[must_use]
     pub fn stream(&self, label: &str) -> Self {
-        // FNV-1a, 64 bits, over this stream's number and the label.
-        let bytes = self.state.stream.to_le_bytes().into_iter().chain(label.bytes());
-        let stream = bytes
-            .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let stream = fnv1a(self.state.stream.to_le_bytes().into_iter().chain(label.bytes()));
+        Self { state: NoiseState { stream, draw: 0, ..self.state }, device: self.device }
+    }
+
+    /// A new independent stream each time: spends one draw of this one and starts at its own beginning.
+    ///
+    /// For a part of a computation that draws an unknown number of times, such as the dropout of a network.
+    #[must_use]
+    pub fn fork(&mut self, label: &str) -> Self {
+        let parent = [self.state.stream.to_le_bytes(), self.state.draw.to_le_bytes()].concat();
+        let stream = fnv1a(parent.into_iter().chain(label.bytes()));
+        self.state.draw += 1;
         Self { state: NoiseState { stream, draw: 0, ..self.state }, device: self.device }
     }
 
@@ -92,7 +100,9 @@ impl Noise {
     pub fn normal_f64(&mut self, shape: &[i64]) -> Tensor {
         let mut rng = self.stream("f64").at(self.state.draw).next_draw();
         self.state.draw += 1;
-        Tensor::from_slice(&normals(count(shape), || rng.next_u64())).view(shape).to_device(self.device)
+        Tensor::from_slice(&normals(count(shape), || rng.next_u64()))
+            .view(shape)
+            .to_device(self.device)
     }
 
     /// Uniform values in `[0, 1)`, `f32`, multiples of 2⁻²⁴.
@@ -146,6 +156,13 @@ impl Noise {
     }
 }
 
+/// The 64-bit FNV-1a hash.
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
 fn count(shape: &[i64]) -> usize {
     shape.iter().product::<i64>() as usize
 }
@@ -191,14 +208,24 @@ mod tests {
     }
 
     const STABLE_NORMAL: [f32; 3] = [0.141_881_42, 0.863_496, 0.193_547_92];
-    const STABLE_UNIFORM: [f32; 2] = [0.0; 2];
+    const STABLE_UNIFORM: [f32; 2] = [0.402_445_38, 0.484_739_54];
 
     #[test]
     fn a_saved_state_continues_with_the_same_values() {
         let mut noise = Noise::new(1).stream("data");
-        noise.normal(&[5]);
+        let _ = noise.normal(&[5]);
         let mut resumed = Noise::from_state(noise.state());
         assert_eq!(noise.normal(&[4, 2]), resumed.normal(&[4, 2]));
+    }
+
+    #[test]
+    fn forks_differ_and_repeat() {
+        let mut noise = Noise::new(1);
+        let mut again = noise.clone();
+        let (mut a, mut b) = (noise.fork("dropout"), noise.fork("dropout"));
+        let first = a.normal(&[3]);
+        assert_ne!(first, b.normal(&[3]));
+        assert_eq!(first, again.fork("dropout").normal(&[3]));
     }
 
     #[test]

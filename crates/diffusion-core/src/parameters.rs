@@ -93,14 +93,10 @@ impl Parameters {
         self.trained().map(|entry| entry.tensor.numel()).sum()
     }
 
-    /// Turns gradients on or off for every trained tensor; off also drops the gradients.
+    /// Turns gradients on or off for every trained tensor.
     pub fn set_requires_grad(&self, on: bool) {
         for entry in self.trained() {
-            let mut tensor = entry.tensor.shallow_clone();
-            if !on {
-                tensor.zero_grad();
-            }
-            let _ = tensor.requires_grad_(on);
+            let _ = entry.tensor.set_requires_grad(on);
         }
     }
 
@@ -178,8 +174,9 @@ mod tests {
 
     fn sample(value: f64) -> Parameters {
         let mut params = Parameters::new(Device::Cpu);
-        params.trainable("a.weight", Tensor::full([2, 3], value, (Kind::Float, Device::Cpu)));
-        params.buffer("a.filter", Tensor::full([1], value, (Kind::Float, Device::Cpu)));
+        let _ =
+            params.trainable("a.weight", Tensor::full([2, 3], value, (Kind::Float, Device::Cpu)));
+        let _ = params.buffer("a.filter", Tensor::full([1], value, (Kind::Float, Device::Cpu)));
         params
     }
 

@@ -44,7 +44,12 @@ pub fn assert_per_image(name: &str, values: &Tensor, like: &Tensor) {
 /// If they do not.
 pub fn assert_same(names: [&str; 2], a: &Tensor, b: &Tensor) {
     let (left, right) = (a.size(), b.size());
-    assert!(left == right, "`{}` {left:?} and `{}` {right:?} must have the same shape", names[0], names[1]);
+    assert!(
+        left == right,
+        "`{}` {left:?} and `{}` {right:?} must have the same shape",
+        names[0],
+        names[1]
+    );
 }
 
 /// The sum over everything but the batch axis: `[B, …]` to `[B]`.
@@ -66,7 +71,7 @@ mod tests {
     #[should_panic(expected = "one value per image")]
     fn a_column_is_refused() {
         let x = Tensor::zeros([2, 3, 4, 4], (Kind::Float, Device::Cpu));
-        per_image(&Tensor::zeros([2, 1], (Kind::Float, Device::Cpu)), &x);
+        let _ = per_image(&Tensor::zeros([2, 1], (Kind::Float, Device::Cpu)), &x);
     }
 
     #[test]

@@ -59,15 +59,19 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`Error::Io`] if the file cannot be read, [`Error::BadTensorFile`] if it is truncated, inconsistent or holds a kind
 /// of tensor that libtorch lacks.
 pub fn read(path: &Path) -> Result<TensorFile> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| Error::Io { action: "cannot read", path: path.into(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        action: "cannot read",
+        path: path.into(),
+        source,
+    })?;
     let bad = |reason: String| Error::BadTensorFile { path: path.into(), reason };
     let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {
-        let kind = kind_of(view.dtype())
-            .ok_or_else(|| bad(format!("tensor `{name}` has the unsupported type {:?}", view.dtype())))?;
+        let kind = kind_of(view.dtype()).ok_or_else(|| {
+            bad(format!("tensor `{name}` has the unsupported type {:?}", view.dtype()))
+        })?;
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
         tensors.push((name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, kind)?));
     }

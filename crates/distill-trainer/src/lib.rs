@@ -1,1 +1,33 @@
-//! One trainer for every distillation method: players, turns, optimizers, EMA, checkpoints, observers.
+//! One trainer for every distillation method.
+//!
+//! A [`DistillMethod`] says who is trained ([`Player`]), in which order ([`Turn`]) and on what ([`Objective`]); the
+//! [`Trainer`] does the rest: freezing, optimizers, averages, checkpoints, logs. No code here names a method, and this
+//! crate does not depend on the one that holds them.
+//!
+//! ```text
+//! step ──► turns(progress) ──► for each turn: freeze the others ─► objective ─► backward ─► optimizer step
+//!      └─► averages ─► directives ─► tick: observers see the averaged student ─► checkpoint
+//! ```
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod config;
+pub mod conformance;
+mod ema;
+mod error;
+mod interrupt;
+mod method;
+pub mod observer;
+mod optimizer;
+mod player_state;
+mod trainer;
+
+pub use checkpoint::{CheckpointFolder, Manifest};
+pub use config::{Decay, OnNonFinite, Precision, RoleConfig, TrainConfig};
+pub use ema::{AppliedEma, Ema, EmaConfig};
+pub use error::{Error, Result};
+pub use interrupt::Interrupt;
+pub use method::{Directive, DistillMethod, Objective, Player, Progress, Role, Turn};
+pub use observer::{Flow, Observer, RunInfo, Tick};
+pub use optimizer::{Algorithm, Optimizer, OptimizerConfig};
+pub use trainer::{Outcome, Trainer};

@@ -1,1 +1,82 @@
 //! Distances between image distributions, and latency.
+//!
+//! A distance between sets of images is only as good as its recipe: how images become bytes, which network makes the
+//! features, how many images there are, which estimator is used. Every value here therefore comes with its recipe
+//! ([`MetricInfo`]), and values of different recipes never share a column of a [`table`].
+//!
+//! - A [`Metric`] streams: images arrive in batches, statistics are f64, the reference is fixed at construction.
+//! - [`FeatureFrechet`] is the Fréchet distance in the features of any [`FeatureExtractor`]. The one extractor that
+//!   needs no download is [`RandomConvFeatures`]; its distance, [`RandomFeatureFrechet`], ranks generators on small
+//!   data and **is not FID**.
+//! - [`SlicedWasserstein`] compares pixels, without any network.
+//! - [`GaussianStats`], [`frechet_distance`], [`sliced_wasserstein`], [`ByteRule`] and [`ByteScale`] are the parts, for
+//!   use with other features.
+//! - [`measure`] times a generator; [`Evaluation`] generates, times and measures, and yields a [`Report`].
+//!
+//! This crate knows nothing of the networks that are trained: it sees a generator through
+//! [`diffusion_core::Generator`].
+//!
+//! # Which distance?
+//!
+//! The sliced Wasserstein distance of pixels sees colors and layout, is an honest distance (zero only for equal
+//! distributions) and costs a sort; it is nearly blind to fine texture. The Fréchet distance sees the mean and the
+//! covariance of features; what they miss, it misses. Both are biased upwards for finite sets: always measure
+//! held-out real images in equal number too ([`Evaluation::real`]). Their value is the floor.
+//!
+//! # Example
+//! ```
+//! use diffusion_core::Noise;
+//! use metrics::{Metric, RandomConvFeatures, RandomFeatureFrechet, SlicedWasserstein};
+//! use tch::Device;
+//!
+//! let mut noise = Noise::new(0);
+//! let real = noise.uniform(&[96, 3, 16, 16]) - 0.5;
+//! let fake = noise.uniform(&[64, 3, 16, 16]) * 0.5 - 0.5; // darker, with less contrast
+//!
+//! let net = RandomConvFeatures::new(Device::Cpu);
+//! let metrics: [Box<dyn Metric>; 2] = [
+//!     Box::new(RandomFeatureFrechet::from_images(net, &real, 32)?),
+//!     Box::new(SlicedWasserstein::new(&real, 64, &mut noise)?),
+//! ];
+//! for mut metric in metrics {
+//!     for batch in fake.split(32, 0) {
+//!         metric.update(&batch)?;
+//!     }
+//!     let far = metric.value()?;
+//!     metric.reset();
+//!     metric.update(&real)?;
+//!     assert!(metric.value()? < 1e-6 && far > 0.05, "{}: {far}", metric.info().name);
+//! }
+//! # Ok::<(), metrics::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod byte_rule;
+mod byte_scale;
+mod error;
+mod evaluation;
+mod feature_extractor;
+mod feature_frechet;
+mod frechet;
+mod gaussian_stats;
+mod image_shape;
+mod latency;
+mod metric;
+mod random_features;
+mod report;
+mod sliced_wasserstein;
+
+pub use byte_rule::ByteRule;
+pub use byte_scale::ByteScale;
+pub use error::{Error, Result};
+pub use evaluation::{Evaluated, Evaluation};
+pub use feature_extractor::FeatureExtractor;
+pub use feature_frechet::FeatureFrechet;
+pub use frechet::{frechet_distance, frechet_distance_of_moments};
+pub use gaussian_stats::GaussianStats;
+pub use image_shape::ImageShape;
+pub use latency::{Latency, measure};
+pub use metric::{Direction, Metric, MetricInfo};
+pub use random_features::{RandomConvFeatures, RandomFeatureFrechet};
+pub use report::{Measurement, Report, table};
+pub use sliced_wasserstein::{Order, SlicedWasserstein, random_directions, sliced_wasserstein};

@@ -1,0 +1,107 @@
+//! Watching a run: the console, machine-readable logs, pictures.
+//!
+//! Observers receive events and never change numbers. Each is one file; a run takes any number of them.
+
+mod chart;
+mod console;
+mod curves;
+#[cfg(test)]
+mod fixture;
+mod grid;
+mod image_grid;
+mod jsonl;
+
+pub use console::Console;
+pub use curves::LossCurves;
+pub use grid::SampleGrid;
+pub use image_grid::write_grid;
+pub use jsonl::JsonLines;
+
+use crate::{Outcome, Progress, Result};
+use diffusion_core::{Generator, State};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Whether a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End the run after this step, as if its budget were spent.
+    Stop,
+}
+
+/// What is known when a run starts.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunInfo {
+    /// What is being run, for people.
+    pub label: String,
+    /// Where the run starts: beyond zero after a resume.
+    pub progress: Progress,
+    /// Images of the whole run.
+    pub total_images: u64,
+    /// Images of one step.
+    pub batch: usize,
+    /// The configuration, as it is saved in checkpoints.
+    pub config: serde_json::Value,
+}
+
+/// A report on the steps since the last one.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tick {
+    /// How far the run has come.
+    pub progress: Progress,
+    /// Images of the whole run.
+    pub total_images: u64,
+    /// Seconds since the run (or its resumption) started.
+    pub elapsed_s: f64,
+    /// Seconds per thousand images since the last tick.
+    pub s_per_kimg: f64,
+    /// Means of the logged scalars since the last tick, by `turn/term`.
+    pub terms: BTreeMap<String, f64>,
+    /// Whether this is the last tick of the run.
+    pub last: bool,
+}
+
+/// Watches a run. Every hook has a default that does nothing.
+pub trait Observer {
+    /// The run starts or resumes.
+    ///
+    /// # Errors
+    /// An error ends the run before its first step.
+    fn on_start(&mut self, _run: &RunInfo) -> Result<()> {
+        Ok(())
+    }
+
+    /// A step was done. Must be cheap: it is called thousands of times.
+    fn on_step(&mut self, _progress: Progress) {}
+
+    /// A report is due. `student` has its averaged weights for the duration of the call.
+    ///
+    /// # Errors
+    /// An error ends the run; a checkpoint is written first.
+    fn on_tick(&mut self, _tick: &Tick, _student: &dyn Generator) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    /// The run is over, whatever the outcome.
+    ///
+    /// # Errors
+    /// If the observer cannot finish its output.
+    fn on_end(&mut self, _outcome: &Outcome) -> Result<()> {
+        Ok(())
+    }
+
+    /// What must be saved so that the observer continues its output after a resume.
+    fn state(&self) -> State {
+        State::default()
+    }
+
+    /// Continues from a saved state.
+    ///
+    /// # Errors
+    /// If the state is not one of this observer.
+    fn restore(&mut self, _state: &State) -> Result<()> {
+        Ok(())
+    }
+}

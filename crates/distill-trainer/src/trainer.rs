@@ -1,0 +1,370 @@
+//! The loop.
+
+use crate::checkpoint::CheckpointFolder;
+use crate::observer::{Flow, Observer, RunInfo, Tick};
+use crate::player_state::{PlayerState, may_step};
+use crate::{
+    AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Precision, Progress, Result, Role,
+    TrainConfig, Turn,
+};
+use diffusion_core::{Batch, BatchSource, Noise, State};
+use libtorch_ext::Autocast;
+use std::collections::BTreeMap;
+use std::time::Instant;
+use tch::{Device, Tensor};
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The budget is spent.
+    Finished,
+    /// The method or an observer asked to stop.
+    Stopped,
+    /// The user interrupted the run.
+    Interrupted,
+    /// The run failed.
+    Failed(String),
+}
+
+/// Runs a method on a source of batches.
+///
+/// # Example
+/// ```no_run
+/// # fn demo(method: impl distill_trainer::DistillMethod, mut data: impl diffusion_core::BatchSource)
+/// # -> distill_trainer::Result<()> {
+/// use distill_trainer::{TrainConfig, Trainer, observer::Console};
+/// let mut trainer = Trainer::new(method, TrainConfig::default(), tch::Device::Cpu)?
+///     .label("SiD on CIFAR-10")
+///     .observe(Console::new());
+/// trainer.run(&mut data)?;
+/// # Ok(()) }
+/// ```
+pub struct Trainer<M> {
+    method: M,
+    config: TrainConfig,
+    device: Device,
+    label: String,
+    players: Vec<PlayerState>,
+    noise: Noise,
+    progress: Progress,
+    ledger: Ledger,
+    observers: Vec<Box<dyn Observer>>,
+    checkpoints: Option<CheckpointFolder>,
+    interrupt: Interrupt,
+}
+
+/// Sums of logged scalars since the last tick; they stay on the device until then.
+#[derive(Default)]
+struct Ledger {
+    sums: BTreeMap<String, (Tensor, u64)>,
+}
+
+impl Ledger {
+    fn add(&mut self, name: String, value: &Tensor) {
+        match self.sums.get_mut(&name) {
+            Some((sum, count)) => (*sum, *count) = (&*sum + value, *count + 1),
+            None => drop(self.sums.insert(name, (value.detach().copy(), 1))),
+        }
+    }
+
+    fn means(&mut self) -> BTreeMap<String, f64> {
+        std::mem::take(&mut self.sums)
+            .into_iter()
+            .map(|(name, (sum, count))| (name, sum.double_value(&[]) / count as f64))
+            .collect()
+    }
+}
+
+impl<M: DistillMethod> Trainer<M> {
+    /// A trainer at the start of a run.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for impossible values, [`Error::Roles`] for a configured role that the method lacks.
+    pub fn new(method: M, config: TrainConfig, device: Device) -> Result<Self> {
+        config.validate()?;
+        let roles: Vec<Role> = method.players().iter().map(|player| player.role).collect();
+        if config.roles.keys().any(|name| !roles.iter().any(|role| role.0 == name)) {
+            let configured = config.roles.keys().cloned().collect();
+            let players = roles.iter().map(Role::to_string).collect();
+            return Err(Error::Roles { configured, players });
+        }
+        let settings = |role: Role| config.roles.get(role.0).cloned().unwrap_or_default();
+        let players = method.players().iter().map(|p| PlayerState::new(p, settings(p.role))).collect();
+        let noise = Noise::new(config.seed).stream("training").on(device);
+        Ok(Self {
+            method,
+            config,
+            device,
+            label: "run".into(),
+            players,
+            noise,
+            progress: Progress::default(),
+            ledger: Ledger::default(),
+            observers: Vec::new(),
+            checkpoints: None,
+            interrupt: Interrupt::default(),
+        })
+    }
+
+    /// Names the run for people.
+    #[must_use]
+    pub fn label(self, label: impl Into<String>) -> Self {
+        Self { label: label.into(), ..self }
+    }
+
+    /// Adds an observer.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Writes checkpoints.
+    #[must_use]
+    pub fn checkpoints(self, folder: CheckpointFolder) -> Self {
+        Self { checkpoints: Some(folder), ..self }
+    }
+
+    /// Ends cleanly when `interrupt` asks for it.
+    #[must_use]
+    pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &M {
+        &self.method
+    }
+
+    /// How far the run has come.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Puts every average into its network; the weights come back when the guards are dropped.
+    #[must_use = "the averages are in the networks as long as the guards live"]
+    pub fn averaged(&self) -> Vec<AppliedEma<'_>> {
+        averaged(&self.players)
+    }
+
+    /// Continues from the newest usable checkpoint of the folder given to [`Trainer::checkpoints`], if there is one.
+    ///
+    /// Returns the reasons why newer checkpoints were passed over.
+    ///
+    /// # Errors
+    /// If checkpoints exist and none can be used, or the configuration differs.
+    pub fn resume(&mut self, source: &mut dyn BatchSource) -> Result<Vec<Error>> {
+        let Some(folder) = &self.checkpoints else { return Ok(Vec::new()) };
+        let Some((saved, passed_over)) = folder.newest()? else { return Ok(Vec::new()) };
+        let drift = self.config.drift(&saved.manifest.config);
+        if !drift.is_empty() {
+            return Err(Error::ConfigDrift(drift));
+        }
+        for player in &mut self.players {
+            player.load_state(&saved.part(&format!("players.{}", player.role)))?;
+        }
+        self.method.load_state(&saved.part("method"))?;
+        source.restore(&saved.part("source"))?;
+        for (index, observer) in self.observers.iter_mut().enumerate() {
+            observer.restore(&saved.part(&format!("observers.{index}")))?;
+        }
+        self.noise = Noise::from_state(saved.manifest.noise).on(self.device);
+        self.progress = saved.manifest.progress;
+        Ok(passed_over)
+    }
+
+    /// Runs until the budget is spent, somebody asks to stop, or something fails.
+    ///
+    /// # Errors
+    /// Whatever went wrong, with the progress at which it did; what was done until then is in a checkpoint if
+    /// checkpoints are written and the weights are still good.
+    pub fn run(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
+        let info = RunInfo {
+            label: self.label.clone(),
+            progress: self.progress,
+            total_images: self.config.total_images(),
+            batch: self.config.batch,
+            config: serde_json::to_value(&self.config).unwrap_or_default(),
+        };
+        self.observers.iter_mut().try_for_each(|observer| observer.on_start(&info))?;
+        let result = self.steps(source);
+        let progress = self.progress;
+        let failed = |source: Error| Error::At { progress, source: Box::new(source) };
+        let outcome = match &result {
+            Ok(outcome) => outcome.clone(),
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        for observer in &mut self.observers {
+            observer.on_end(&outcome).map_err(failed)?;
+        }
+        result.map_err(failed)
+    }
+
+    fn steps(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
+        let total = self.config.total_images();
+        let tick_images = (self.config.tick_kimg * 1000.0) as u64;
+        let checkpoint_images = (self.config.checkpoint_kimg * 1000.0) as u64;
+        let started = Instant::now();
+        let (mut ticked, mut saved) = (self.progress, self.progress);
+        let mut tick_started = started;
+        while self.progress.images < total {
+            let directives = self.step(source)?;
+            let progress = self.progress;
+            self.observers.iter_mut().for_each(|observer| observer.on_step(progress));
+            let stop = directives.contains(&Directive::Stop);
+            let interrupted = self.interrupt.requested();
+            let last = stop || interrupted || progress.images >= total;
+            let mut flow = Flow::Continue;
+            if last || progress.images - ticked.images >= tick_images {
+                let kimg = progress.kimg() - ticked.kimg();
+                let s_per_kimg = tick_started.elapsed().as_secs_f64() / kimg;
+                flow = match self.tick(started.elapsed().as_secs_f64(), s_per_kimg, last) {
+                    Ok(flow) => flow,
+                    Err(error) => {
+                        self.save_checkpoint(source)?; // the weights are good, only the report failed
+                        return Err(error);
+                    }
+                };
+                (ticked, tick_started) = (progress, Instant::now());
+            }
+            let last = last || flow == Flow::Stop;
+            if last || progress.images - saved.images >= checkpoint_images {
+                self.save_checkpoint(source)?;
+                saved = progress;
+            }
+            if interrupted {
+                return Ok(Outcome::Interrupted);
+            }
+            if stop || flow == Flow::Stop {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// One step: every turn, the averages, the method's wishes.
+    fn step(&mut self, source: &mut dyn BatchSource) -> Result<Vec<Directive>> {
+        let before = self.progress;
+        let mut batch: Option<Batch> = None;
+        for turn in self.method.turns(before) {
+            let shared = batch.take().filter(|_| !turn.fresh_batch);
+            let current = match shared {
+                Some(batch) => batch,
+                None => source.next_batch(self.config.batch)?.to_device(self.device),
+            };
+            self.turn(&turn, &current)?;
+            batch = Some(current);
+        }
+        for player in &mut self.players {
+            player.average(before, self.config.batch)?;
+        }
+        self.progress.step += 1;
+        self.progress.images += self.config.batch as u64;
+        let directives = self.method.after_step(self.progress);
+        for directive in &directives {
+            if let Directive::Reset(role) = directive {
+                self.reset(*role);
+            }
+        }
+        Ok(directives)
+    }
+
+    /// One turn: freeze the others, differentiate the objective, step.
+    fn turn(&mut self, turn: &Turn, batch: &Batch) -> Result<()> {
+        if let Some(role) = turn.trains.iter().find(|r| !self.players.iter().any(|p| p.role == **r)) {
+            return Err(Error::UnknownRole { turn: turn.name, role: role.0 });
+        }
+        self.players.iter().for_each(|player| player.freeze(!turn.trains.contains(&player.role)));
+        let objective = {
+            let _bf16 = (self.config.precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
+            self.method.objective(turn, batch, self.progress, &mut self.noise)
+        };
+        objective.loss.f_backward().map_err(diffusion_core::Error::Torch)?;
+        let progress = self.progress;
+        let total = self.config.total_images();
+        let mut movers: Vec<&mut PlayerState> =
+            self.players.iter_mut().filter(|player| turn.trains.contains(&player.role)).collect();
+        let mut norms = Vec::new();
+        let mut finite = true;
+        for player in &movers {
+            let (norm, norm_is_finite) = player.grad_norm()?;
+            finite &= norm_is_finite;
+            norms.push(norm);
+        }
+        finite &= objective.loss.isfinite().int64_value(&[]) == 1;
+        let step = finite
+            || may_step(self.config.on_non_finite, turn, progress.step, &objective.loss, &movers)?;
+        if finite {
+            self.ledger.add(format!("{}/loss", turn.name), &objective.loss.detach());
+            for (name, value) in &objective.terms {
+                self.ledger.add(format!("{}/{name}", turn.name), value);
+            }
+        }
+        self.ledger.add(format!("{}/non_finite", turn.name), &Tensor::from(f32::from(u8::from(!finite))));
+        for (player, mut norm) in movers.iter_mut().zip(norms) {
+            if !finite {
+                norm = player.grad_norm()?.0; // the mended gradients' norm
+            } else {
+                self.ledger.add(format!("{}/grad_norm/{}", turn.name, player.role), &norm);
+            }
+            if step {
+                player.step(&norm, progress, total)?;
+            }
+            player.clear_grads()?;
+        }
+        self.method.after_turn(turn, progress);
+        Ok(())
+    }
+
+    fn reset(&mut self, role: Role) {
+        for player in self.method.players() {
+            let state = self.players.iter_mut().find(|state| state.role == role);
+            if let (true, Some(state)) = (player.role == role, state) {
+                state.reset(&player);
+            }
+        }
+    }
+
+    fn tick(&mut self, elapsed_s: f64, s_per_kimg: f64, last: bool) -> Result<Flow> {
+        let terms = self.ledger.means();
+        let total_images = self.config.total_images();
+        let tick = Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
+        let _averages = averaged(&self.players);
+        let student = self.method.student();
+        let mut flow = Flow::Continue;
+        for observer in &mut self.observers {
+            if observer.on_tick(&tick, &*student)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        Ok(flow)
+    }
+
+    fn save_checkpoint(&self, source: &dyn BatchSource) -> Result<()> {
+        let Some(folder) = &self.checkpoints else { return Ok(()) };
+        let mut parts: BTreeMap<String, State> = BTreeMap::new();
+        for player in &self.players {
+            parts.insert(format!("players.{}", player.role), player.state());
+        }
+        parts.insert("method".into(), self.method.state());
+        parts.insert("source".into(), source.state());
+        for (index, observer) in self.observers.iter().enumerate() {
+            parts.insert(format!("observers.{index}"), observer.state());
+        }
+        folder.write(self.progress, self.noise.state(), &self.config, &parts)
+    }
+}
+
+fn averaged(players: &[PlayerState]) -> Vec<AppliedEma<'_>> {
+    players.iter().filter_map(PlayerState::ema).map(Ema::applied).collect()
+}
+
+impl<M> std::fmt::Debug for Trainer<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("label", &self.label)
+            .field("progress", &self.progress)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

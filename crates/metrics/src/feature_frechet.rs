@@ -1,0 +1,125 @@
+//! The Fréchet distance between features of images, as a metric.
+
+use crate::{
+    Direction, Error, FeatureExtractor, GaussianStats, ImageShape, Metric, MetricInfo, Result,
+    frechet_distance_of_moments,
+};
+use tch::Tensor;
+
+/// The Fréchet distance between the features of images and those of a reference.
+///
+/// Which distance it is (FID, for one) depends on the extractor alone; name and recipe come from there.
+///
+/// # Example
+/// See [`FeatureExtractor`].
+#[derive(Debug)]
+pub struct FeatureFrechet<E> {
+    extractor: E,
+    reference: Reference,
+    stats: GaussianStats,
+    shape: Option<ImageShape>,
+}
+
+#[derive(Debug)]
+struct Reference {
+    mean: Tensor,
+    covariance: Tensor,
+    shape: Option<ImageShape>,
+    origin: String,
+}
+
+impl<E: FeatureExtractor> FeatureFrechet<E> {
+    /// Compares with real images, `[N, C, H, W]` in `[-1, 1]`, whose features are computed `batch` images at a time.
+    ///
+    /// # Errors
+    /// - [`Error::NotPositive`] for `batch < 1`, [`Error::TooFew`] for fewer than two images;
+    /// - what the extractor reports.
+    pub fn from_images(extractor: E, images: &Tensor, batch: i64) -> Result<Self> {
+        let shape = ImageShape::of(images)?;
+        if batch < 1 {
+            return Err(Error::NotPositive { what: "batch", value: batch });
+        }
+        let mut chunks = images.split(batch, 0).into_iter();
+        let first = chunks.next().expect("a batch of images is not empty");
+        let mut stats = GaussianStats::of(&extractor.features(&first)?)?;
+        for chunk in chunks {
+            stats.update(&extractor.features(&chunk)?)?;
+        }
+        let origin = format!("{} reference images {shape}", stats.count());
+        let reference = Reference {
+            mean: stats.mean()?,
+            covariance: stats.covariance()?,
+            shape: Some(shape),
+            origin,
+        };
+        Ok(Self::new(extractor, reference))
+    }
+
+    /// Compares with stored moments of real features, `[D]` and `[D, D]`; `origin` says in the recipe where they
+    /// come from.
+    ///
+    /// # Errors
+    /// Those of [`frechet_distance_of_moments`] for unusable moments.
+    pub fn from_moments(
+        extractor: E,
+        mean: &Tensor,
+        covariance: &Tensor,
+        origin: &str,
+    ) -> Result<Self> {
+        frechet_distance_of_moments(mean, covariance, mean, covariance)?;
+        let reference = Reference {
+            mean: mean.copy(),
+            covariance: covariance.copy(),
+            shape: None,
+            origin: origin.into(),
+        };
+        Ok(Self::new(extractor, reference))
+    }
+
+    fn new(extractor: E, reference: Reference) -> Self {
+        let stats = GaussianStats::new(reference.mean.size()[0]);
+        Self { extractor, shape: reference.shape, reference, stats }
+    }
+
+    /// The statistics of the images taken in.
+    pub fn stats(&self) -> &GaussianStats {
+        &self.stats
+    }
+}
+
+impl<E: FeatureExtractor> Metric for FeatureFrechet<E> {
+    fn update(&mut self, images: &Tensor) -> Result<()> {
+        let found = ImageShape::of(images)?;
+        self.shape.unwrap_or(found).require_same(found)?;
+        self.stats.update(&self.extractor.features(images)?)?;
+        self.shape = Some(found);
+        Ok(())
+    }
+
+    fn value(&self) -> Result<f64> {
+        let (mean, covariance) = (self.stats.mean()?, self.stats.covariance()?);
+        let reference = &self.reference;
+        frechet_distance_of_moments(&reference.mean, &reference.covariance, &mean, &covariance)
+    }
+
+    fn reset(&mut self) {
+        self.stats = GaussianStats::new(self.stats.dim());
+        self.shape = self.reference.shape;
+    }
+
+    fn info(&self) -> MetricInfo {
+        let [name, label] = self.extractor.frechet_name();
+        MetricInfo {
+            name,
+            label,
+            unit: "squared feature value".into(),
+            direction: Direction::LowerIsBetter,
+            recipe: format!(
+                "{}; {} dimensions; f64 covariances with divisor N - 1, symmetric eigenvalues; {}",
+                self.extractor.recipe(),
+                self.stats.dim(),
+                self.reference.origin,
+            ),
+        }
+    }
+}

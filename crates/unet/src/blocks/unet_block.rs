@@ -1,0 +1,98 @@
+//! The residual block of the U-Net.
+
+use super::attention::Attention;
+use super::{Conv2d, GroupNorm, Linear, Resample};
+use crate::builder::Builder;
+use diffusion_core::Noise;
+use std::f64::consts::FRAC_1_SQRT_2;
+use tch::Tensor;
+
+/// What distinguishes one block of a network from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockShape {
+    /// Channels of the input, those of a concatenated skip included.
+    pub(crate) in_channels: i64,
+    /// Channels of the output.
+    pub(crate) out_channels: i64,
+    /// What the block does to the resolution.
+    pub(crate) resample: Resample,
+    /// Whether self-attention follows.
+    pub(crate) attention: bool,
+}
+
+/// Two convolutions, the noise embedding added between them, and a residual connection; then attention, if any.
+///
+/// ```text
+/// h   = conv0(silu(norm0(x)))
+/// h   = conv1(dropout(silu(norm1(h + affine(emb)))))
+/// out = (h + skip(x)) / √2
+/// ```
+///
+/// # Source
+/// Karras et al. 2022, arXiv:2206.00364, appendix C; Song et al. 2021, arXiv:2011.13456; official `UNetBlock` in
+/// `training/networks.py`.
+#[derive(Debug)]
+pub(crate) struct UnetBlock {
+    norm0: GroupNorm,
+    conv0: Conv2d,
+    affine: Linear,
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    skip: Option<Conv2d>,
+    attention: Option<Attention>,
+    dropout: f64,
+}
+
+impl UnetBlock {
+    /// A block that starts close to its skip connection: `conv1` and the attention's `proj` are nearly zero.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        name: &str,
+        shape: BlockShape,
+        emb_channels: i64,
+        dropout: f64,
+    ) -> Self {
+        let BlockShape { in_channels, out_channels, resample, attention } = shape;
+        let (through, within) = ([in_channels, out_channels], [out_channels, out_channels]);
+        let part = |part: &str| format!("{name}.{part}");
+        let needs_skip = in_channels != out_channels || resample != Resample::Keep;
+        Self {
+            norm0: GroupNorm::new(builder, &part("norm0"), in_channels),
+            conv0: Conv2d::new(builder, &part("conv0"), through, 3, resample, 1.0),
+            affine: Linear::new(builder, &part("affine"), [emb_channels, out_channels]),
+            norm1: GroupNorm::new(builder, &part("norm1"), out_channels),
+            conv1: Conv2d::new(builder, &part("conv1"), within, 3, Resample::Keep, 1e-5),
+            skip: needs_skip
+                .then(|| Conv2d::new(builder, &part("skip"), through, 1, resample, 1.0)),
+            attention: attention.then(|| Attention::new(builder, name, out_channels, 1)),
+            dropout,
+        }
+    }
+
+    /// `x`: `[B, in, H, W]`; `emb`: `[B, emb_channels]`; returns `[B, out, H', W']`.
+    pub(crate) fn forward(&self, x: &Tensor, emb: &Tensor, noise: Option<&mut Noise>) -> Tensor {
+        let mut h = self.conv0.forward(&self.norm0.forward(x).silu());
+        h += self.affine.forward(emb).unsqueeze(-1).unsqueeze(-1);
+        let h = self.dropout(self.norm1.forward(&h).silu(), noise);
+        let mut out = self.conv1.forward(&h);
+        match &self.skip {
+            Some(skip) => out += skip.forward(x),
+            None => out += x,
+        }
+        out *= FRAC_1_SQRT_2;
+        match &self.attention {
+            Some(attention) => attention.forward(&out),
+            None => out,
+        }
+    }
+
+    fn dropout(&self, x: Tensor, noise: Option<&mut Noise>) -> Tensor {
+        match noise {
+            Some(noise) if self.dropout > 0.0 => {
+                let mask = noise.dropout_mask(&x.size(), self.dropout).to_device(x.device());
+                x * mask
+            }
+            _ => x,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What can go wrong when a network is built, saved or loaded.
+
+use std::path::PathBuf;
+
+/// The result of a fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error with the value that caused it and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number in a configuration that no network can have.
+    #[error("`{field}` is {value}; it must be at least {minimum} and at most {maximum}")]
+    OutOfRange {
+        /// The field of the configuration.
+        field: &'static str,
+        /// Its value.
+        value: i64,
+        /// The smallest value that can be built.
+        minimum: i64,
+        /// The largest value that can be built.
+        maximum: i64,
+    },
+    /// A dropout probability outside `[0, 1)`.
+    #[error("`{field}` is {value}; a dropout probability must be at least 0 and below 1")]
+    BadProbability {
+        /// The field of the configuration.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A resolution that cannot be halved once for every level after the first.
+    #[error(
+        "`img_resolution` {img_resolution} cannot be halved for {levels} levels: \
+         it must be a multiple of {multiple}, or `channel_mult` must be shorter"
+    )]
+    IndivisibleResolution {
+        /// The resolution of the configuration.
+        img_resolution: i64,
+        /// The number of levels, the length of `channel_mult`.
+        levels: usize,
+        /// What the resolution must be a multiple of.
+        multiple: i64,
+    },
+    /// A layer whose channels do not split into its normalization groups.
+    #[error(
+        "layer `{layer}` has {channels} channels, which {groups} normalization groups do not divide; \
+         choose `model_channels` a multiple of 4 (of 32 from 128 on)"
+    )]
+    IndivisibleGroups {
+        /// The layer.
+        layer: String,
+        /// Its channels.
+        channels: i64,
+        /// The groups they do not split into.
+        groups: i64,
+    },
+    /// An odd number of channels for the noise embedding, which is half sines and half cosines.
+    #[error(
+        "the noise embedding has {channels} channels, `model_channels` times `channel_mult_noise`; \
+         half of them are sines and half cosines, so the number must be even"
+    )]
+    OddEmbedding {
+        /// The number of channels.
+        channels: i64,
+    },
+    /// A variant of the architecture that is known and not built.
+    #[error("`{field}` {value} cannot be built; only {supported} can")]
+    Unsupported {
+        /// The field of the configuration.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// The value that can be built.
+        supported: &'static str,
+    },
+    /// A model file without the configuration that says how to build the network.
+    #[error(
+        "{path} has no metadata entry `config`: it holds tensors but not how to build their network; \
+         build the network yourself and load the tensors with `Parameters::load_file`"
+    )]
+    NoConfig {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A model file whose configuration cannot be understood.
+    #[error("{path}: the metadata entry `config` is not a model configuration: {source}")]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A model file that does not fit the network it describes, or cannot be read.
+    #[error("{path}: {source}")]
+    BadModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// A failure in the shared vocabulary: files, tensor names and shapes, libtorch.
+    #[error(transparent)]
+    Core(#[from] diffusion_core::Error),
+}

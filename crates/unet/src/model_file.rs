@@ -1,0 +1,102 @@
+//! Networks in files that say how to build them.
+
+use crate::{Error, Result, SongUnet, SongUnetConfig};
+use diffusion_core::{Backbone, Noise, Parameters, tensor_file};
+use diffusion_schedule::{Network, Preconditioned, Preconditioning, SamplerConfig};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tch::Device;
+
+/// The metadata entry that holds the configuration.
+const CONFIG: &str = "config";
+
+/// A network's architecture with its sizes, `kind` in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// DDPM++.
+    SongUnet(SongUnetConfig),
+}
+
+/// Everything about a model but its weights.
+///
+/// # Example
+/// ```
+/// use unet::ModelConfig;
+/// let json = r#"{
+///     "architecture": {"kind": "song-unet", "img_resolution": 8, "model_channels": 8, "num_blocks": 1},
+///     "preconditioning": {"kind": "edm"}
+/// }"#;
+/// let config: ModelConfig = serde_json::from_str(json).unwrap();
+/// let network = config.build(&mut diffusion_core::Noise::new(1), tch::Device::Cpu)?;
+/// assert!(network.parameters().count() > 10_000);
+/// # Ok::<(), unet::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The raw network.
+    pub architecture: Architecture,
+    /// What it is wrapped in.
+    pub preconditioning: Preconditioning,
+    /// How it is meant to be sampled, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<SamplerConfig>,
+}
+
+impl ModelConfig {
+    /// A network with fresh weights drawn from `noise`.
+    ///
+    /// # Errors
+    /// As [`SongUnetConfig::validate`].
+    pub fn build(&self, noise: &mut Noise, device: Device) -> Result<Network> {
+        let backbone: Box<dyn Backbone> = match &self.architecture {
+            Architecture::SongUnet(config) => Box::new(SongUnet::new(config, noise, device)?),
+        };
+        Ok(Preconditioned::new(backbone, self.preconditioning))
+    }
+
+    fn build_zeroed(&self, device: Device) -> Result<Network> {
+        let backbone: Box<dyn Backbone> = match &self.architecture {
+            Architecture::SongUnet(config) => Box::new(SongUnet::zeroed(config, device)?),
+        };
+        Ok(Preconditioned::new(backbone, self.preconditioning))
+    }
+}
+
+/// Writes `parameters` and `config` to the safetensors file `path`, and `config` once more beside it as JSON.
+///
+/// The file is complete by itself: the configuration is its metadata entry `config`. The JSON file has the same name
+/// with the ending `.json` and is for people; [`load`] does not read it. `parameters` may be an average of a network's
+/// weights instead of the network's own.
+///
+/// # Errors
+/// [`Error::Core`] if one of the files cannot be written; an existing file is then left as it was.
+pub fn save(path: &Path, parameters: &Parameters, config: &ModelConfig) -> Result<()> {
+    let json = serde_json::to_string_pretty(config).expect("a configuration is plain data");
+    parameters.save(path, &BTreeMap::from([(CONFIG.to_owned(), json.clone())]))?;
+    tensor_file::write_bytes(&path.with_extension("json"), format!("{json}\n").as_bytes())?;
+    Ok(())
+}
+
+/// Reads a model that [`save`] wrote.
+///
+/// # Errors
+/// - [`Error::Core`] if the file cannot be read, is truncated or no safetensors file;
+/// - [`Error::NoConfig`] or [`Error::BadConfig`] if its configuration is missing or cannot be understood;
+/// - [`Error::BadModel`] if the configuration is impossible, or names or shapes of the tensors are not its network's.
+pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
+    let file = tensor_file::read(path)?;
+    let json = file.metadata.get(CONFIG).ok_or_else(|| Error::NoConfig { path: path.into() })?;
+    let config: ModelConfig = serde_json::from_str(json)
+        .map_err(|source| Error::BadConfig { path: path.into(), source })?;
+    let filled = config.build_zeroed(device).and_then(|network| {
+        network.parameters().load(file.tensors)?;
+        Ok(network)
+    });
+    let network =
+        filled.map_err(|error| Error::BadModel { path: path.into(), source: Box::new(error) })?;
+    Ok((network, config))
+}

@@ -1,0 +1,214 @@
+//! DDPM++ as EDM trains it.
+
+pub(crate) mod layout;
+mod mapping;
+
+use crate::Result;
+use crate::blocks::{Conv2d, GroupNorm, Resample, UnetBlock};
+use crate::builder::Builder;
+use crate::config::SongUnetConfig;
+use diffusion_core::{Backbone, Cond, Noise, Parameters, shape};
+use layout::{Row, RowKind};
+use mapping::Mapping;
+use tch::{Device, Tensor};
+
+/// The official name of the network inside its preconditioning.
+const PREFIX: &str = "model";
+
+/// The U-Net of Song et al., as Karras et al. train it: DDPM++.
+///
+/// The raw network `F(x, c_noise)`. Names, shapes and order of its [`Parameters`] are those of the official state
+/// dict, prefix `model.` included, so official weights load as they are. The buffers `resample_filter` are part of the
+/// state dict, but their values follow from the configuration and are not read.
+///
+/// # Source
+/// Song et al. 2021, arXiv:2011.13456; Karras et al. 2022, arXiv:2206.00364; official `SongUNet` in
+/// `training/networks.py`.
+///
+/// # Example
+/// ```
+/// use diffusion_core::{Backbone, Noise};
+/// use unet::{SongUnet, SongUnetConfig};
+/// let config = SongUnetConfig { model_channels: 8, num_blocks: 1, ..SongUnetConfig::cifar10(10) };
+/// let network = SongUnet::new(&config, &mut Noise::new(7), tch::Device::Cpu)?;
+/// let name = &network.parameters().iter().next().unwrap().name;
+/// assert_eq!(name, "model.map_label.weight");
+/// # Ok::<(), unet::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SongUnet {
+    config: SongUnetConfig,
+    mapping: Mapping,
+    encoder: Vec<Layer>,
+    decoder: Vec<Layer>,
+    aux_norm: GroupNorm,
+    aux_conv: Conv2d,
+    parameters: Parameters,
+}
+
+impl SongUnet {
+    /// A network with the official initial weights, drawn from `noise` in the order of the state dict.
+    ///
+    /// The last layer of every residual branch starts nearly at zero, and so does the output.
+    ///
+    /// # Errors
+    /// As [`SongUnetConfig::validate`].
+    pub fn new(config: &SongUnetConfig, noise: &mut Noise, device: Device) -> Result<Self> {
+        Self::build(config, Some(noise), device)
+    }
+
+    /// A network whose weights are zero, to be filled by [`Parameters::load`] or [`Parameters::copy_from`].
+    ///
+    /// # Errors
+    /// As [`SongUnetConfig::validate`].
+    pub fn zeroed(config: &SongUnetConfig, device: Device) -> Result<Self> {
+        Self::build(config, None, device)
+    }
+
+    fn build(config: &SongUnetConfig, noise: Option<&mut Noise>, device: Device) -> Result<Self> {
+        config.validate()?;
+        let mut builder = Builder::new(device, noise);
+        let mapping = Mapping::new(&mut builder, PREFIX, config);
+        let encoder = layout::encoder(config);
+        let decoder = layout::decoder(config, &encoder);
+        let mut layers = |half: &str, rows: Vec<Row>| -> Vec<Layer> {
+            rows.into_iter().map(|row| Layer::new(&mut builder, half, row, config)).collect()
+        };
+        let (encoder, decoder) = (layers("enc", encoder), layers("dec", decoder));
+        let aux = format!("{PREFIX}.dec.{}_aux", layout::name(config, 0));
+        let channels = config.channel_mult[0] * config.model_channels;
+        let to_image = [channels, config.img_channels];
+        let aux_norm = GroupNorm::new(&mut builder, &format!("{aux}_norm"), channels);
+        let aux_conv =
+            Conv2d::new(&mut builder, &format!("{aux}_conv"), to_image, 3, Resample::Keep, 1e-5);
+        let parameters = builder.finish();
+        Ok(Self {
+            config: config.clone(),
+            mapping,
+            encoder,
+            decoder,
+            aux_norm,
+            aux_conv,
+            parameters,
+        })
+    }
+
+    /// The configuration the network was built with.
+    pub fn config(&self) -> &SongUnetConfig {
+        &self.config
+    }
+
+    /// As [`Backbone::forward`], and shows every layer's output to `tap` under its official name.
+    ///
+    /// In order: `model.map_layer1`, `model.enc.*`, `model.dec.*`. The outputs carry gradients.
+    ///
+    /// # Panics
+    /// If `x` is not `[B, img_channels, img_resolution, img_resolution]`, `c_noise` not `[B]`, or labels are present
+    /// that are not `[B, label_dim]` or `[B, augment_dim]`. A network that knows of no labels ignores them.
+    pub fn forward_tapped(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        cond: &Cond,
+        mut dropout: Option<&mut Noise>,
+        tap: &mut dyn FnMut(&str, &Tensor),
+    ) -> Tensor {
+        self.assert_image(x);
+        shape::assert_per_image("c_noise", c_noise, x);
+        let emb = self.mapping.forward(c_noise, cond, dropout.as_deref_mut());
+        tap("model.map_layer1", &emb);
+        let emb = emb.silu();
+        let mut x = x.shallow_clone();
+        let mut skips = Vec::with_capacity(self.encoder.len());
+        for layer in &self.encoder {
+            x = layer.forward(&x, &emb, dropout.as_deref_mut());
+            tap(&layer.name, &x);
+            skips.push(x.shallow_clone());
+        }
+        for layer in &self.decoder {
+            if layer.takes_skip {
+                let skip = skips.pop().expect("as many encoder layers as blocks that take a skip");
+                x = Tensor::cat(&[x, skip], 1);
+            }
+            x = layer.forward(&x, &emb, dropout.as_deref_mut());
+            tap(&layer.name, &x);
+        }
+        self.aux_conv.forward(&self.aux_norm.forward(&x).silu())
+    }
+
+    fn assert_image(&self, x: &Tensor) {
+        let (channels, resolution) = (self.config.img_channels, self.config.img_resolution);
+        let found = x.size();
+        assert!(
+            found.len() == 4 && found[1..] == [channels, resolution, resolution],
+            "`x` has shape {found:?}; this network needs [B, {channels}, {resolution}, {resolution}]"
+        );
+    }
+}
+
+impl Backbone for SongUnet {
+    /// Missing class or augmentation labels count as zeros. Panics as [`SongUnet::forward_tapped`].
+    fn forward(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+    ) -> Tensor {
+        self.forward_tapped(x, c_noise, cond, dropout, &mut |_, _| {})
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn twin(&self) -> Box<dyn Backbone> {
+        let twin = Self::zeroed(&self.config, self.parameters.device());
+        let twin = twin.expect("this network was built with the same configuration");
+        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
+        Box::new(twin)
+    }
+}
+
+/// One layer of the encoder or decoder.
+#[derive(Debug)]
+struct Layer {
+    name: String,
+    takes_skip: bool,
+    kind: LayerKind,
+}
+
+#[derive(Debug)]
+enum LayerKind {
+    Conv(Conv2d),
+    Block(Box<UnetBlock>),
+}
+
+impl Layer {
+    fn new(builder: &mut Builder, half: &str, row: Row, config: &SongUnetConfig) -> Self {
+        let name = format!("{PREFIX}.{half}.{}", row.name);
+        let kind = match row.kind {
+            RowKind::Conv(channels) => {
+                LayerKind::Conv(Conv2d::new(builder, &name, channels, 3, Resample::Keep, 1.0))
+            }
+            RowKind::Block(shape) => {
+                let emb = config.emb_channels();
+                LayerKind::Block(Box::new(UnetBlock::new(
+                    builder,
+                    &name,
+                    shape,
+                    emb,
+                    config.dropout,
+                )))
+            }
+        };
+        Self { name, takes_skip: row.takes_skip, kind }
+    }
+
+    fn forward(&self, x: &Tensor, emb: &Tensor, dropout: Option<&mut Noise>) -> Tensor {
+        match &self.kind {
+            LayerKind::Conv(conv) => conv.forward(x),
+            LayerKind::Block(block) => block.forward(x, emb, dropout),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What can go wrong, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug)]
+pub(crate) enum Error {
+    UnknownCommand(String),
+    UnknownOption {
+        command: String,
+        option: String,
+    },
+    /// A program that has to be installed first.
+    Missing {
+        what: &'static str,
+        advice: &'static str,
+    },
+    /// A program that ran and failed; it has said why itself.
+    Failed {
+        line: String,
+        code: u8,
+    },
+    /// No ready-made libtorch for this kind of machine.
+    Platform {
+        os: &'static str,
+        arch: &'static str,
+    },
+    /// A libtorch that cannot be used.
+    BadLibtorch {
+        folder: PathBuf,
+        reason: String,
+        advice: String,
+    },
+    /// Neither XDG_CACHE_HOME nor HOME is set.
+    NoHome,
+    /// Something that is no link where the link to libtorch belongs.
+    InTheWay(PathBuf),
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// The failed program's own exit code, 2 for a misused command line, otherwise 1.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed { code, .. } => *code,
+            Self::UnknownCommand(_) | Self::UnknownOption { .. } => 2,
+            _ => 1,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCommand(command) => {
+                write!(f, "unknown command `{command}`; `cargo xtask help` lists the commands")
+            }
+            Self::UnknownOption { command, option } => {
+                write!(f, "`{command}` has no option `{option}`; see `cargo xtask help`")
+            }
+            Self::Missing { what, advice } => {
+                write!(f, "{what} is needed and was not found; {advice}")
+            }
+            Self::Failed { line, code } => write!(f, "`{line}` failed with exit code {code}"),
+            Self::Platform { os, arch } => write!(
+                f,
+                "there is no ready-made libtorch for {os} on {arch}, only for Linux with glibc on x86_64. Install \
+                 libtorch 2.11.0 in another way (`python3 -m pip install torch==2.11.0`, or a build of your own), set \
+                 LIBTORCH to the folder that holds its `lib` and `include`, and run the command again"
+            ),
+            Self::BadLibtorch { folder, reason, advice } => {
+                write!(f, "the libtorch in {} cannot be used: {reason}; {advice}", folder.display())
+            }
+            Self::NoHome => write!(
+                f,
+                "neither HOME nor XDG_CACHE_HOME is set, so there is no place to keep libtorch; set one to an absolute path"
+            ),
+            Self::InTheWay(path) => write!(
+                f,
+                "{} is not a link, so it is left alone; move it away and run the command again",
+                path.display()
+            ),
+            Self::Io { action, path, source } => write!(f, "{action} {}: {source}", path.display()),
+        }
+    }
+}
