@@ -34,7 +34,7 @@ fn check_version(lib: &Path, include: &Path) {
     if env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some() {
         return;
     }
-    let found = fs::read_to_string(&header).ok().and_then(|text| version_in(&text));
+    let found = version(&header);
     if !found.as_deref().is_some_and(|version| version.starts_with(SERIES)) {
         println!(
             "cargo:error=libtorch {SERIES}x is needed, but {} holds {}. Run `cargo xtask setup`, or set LIBTORCH to a \
@@ -49,8 +49,9 @@ fn check_version(lib: &Path, include: &Path) {
 }
 
 /// The quoted version of `#define TORCH_VERSION \ "2.11.0"`.
-fn version_in(header: &str) -> Option<String> {
-    let (_, rest) = header.split_once("#define TORCH_VERSION \\")?;
+fn version(header: &Path) -> Option<String> {
+    let text = fs::read_to_string(header).ok()?;
+    let (_, rest) = text.split_once("#define TORCH_VERSION \\")?;
     rest.split('"').nth(1).map(str::to_owned)
 }
 

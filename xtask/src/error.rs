@@ -35,7 +35,7 @@ pub(crate) enum Error {
         reason: String,
         advice: String,
     },
-    /// Neither XDG_CACHE_HOME nor HOME is set.
+    /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
     NoHome,
     /// Something that is no link where the link to libtorch belongs.
     InTheWay(PathBuf),

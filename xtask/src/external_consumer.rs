@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<()> {
     let folder = env::temp_dir().join(format!("fewstep-external-consumer-{}", process::id()));
     let outcome = copy(&template, &folder, &root).and_then(|()| {
         Program::cargo()
-            .args(["run", "--release"])
+            .args(["run"])
             .env("LIBTORCH", &libtorch.folder)
             // Kept from run to run, so that libtorch's bindings are built once.
             .env("CARGO_TARGET_DIR", root.join("target/external-consumer"))
@@ -31,21 +31,20 @@ pub(crate) fn run() -> Result<()> {
     outcome.and(removed)
 }
 
-/// Copies the template; in its manifest, `FEWSTEP` becomes the path of this checkout.
+/// Copies the template; the path in its manifest is that of this checkout then.
 fn copy(template: &Path, folder: &Path, root: &Path) -> Result<()> {
     let sources = folder.join("src");
     fs::create_dir_all(&sources).map_err(Error::io("create", &sources))?;
-    let manifest = template.join("Cargo.toml.in");
+    let manifest = template.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).map_err(Error::io("read", &manifest))?;
+    let text = text.replace("\"../..\"", &format!("{:?}", root.display().to_string()));
     let target = folder.join("Cargo.toml");
-    fs::write(&target, text.replace("FEWSTEP", &root.display().to_string()))
-        .map_err(Error::io("write", &target))?;
-    for file in ["src/main.rs"] {
-        fs::copy(template.join(file), folder.join(file))
-            .map_err(Error::io("copy", &template.join(file)))?;
+    fs::write(&target, text).map_err(Error::io("write", &target))?;
+    // With the lock file, the program gets the same versions of everything as the workspace.
+    for (from, to) in
+        [(template.join("src/main.rs"), "src/main.rs"), (root.join("Cargo.lock"), "Cargo.lock")]
+    {
+        fs::copy(&from, folder.join(to)).map_err(Error::io("copy", &from))?;
     }
-    // The same versions of everything as here.
-    let lock = root.join("Cargo.lock");
-    fs::copy(&lock, folder.join("Cargo.lock")).map_err(Error::io("copy", &lock))?;
     Ok(())
 }

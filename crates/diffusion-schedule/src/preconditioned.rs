@@ -102,3 +102,78 @@ impl Network {
         Preconditioned::new(self.backbone.twin(), preconditioning)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Boundary, Edm};
+    use tch::Device;
+    use testkit::{MlpBackbone, MlpConfig, StubBackbone, formula};
+
+    fn stub(preconditioning: Preconditioning) -> Network {
+        Preconditioned::new(Box::new(StubBackbone::new(Device::Cpu)), preconditioning)
+    }
+
+    fn images() -> (Tensor, Tensor) {
+        (formula::noise("x", &[2, 3, 8, 8]), Tensor::from_slice(&[0.5f32, 0.002]))
+    }
+
+    #[test]
+    fn the_edm_form_is_that_of_the_paper() {
+        let (x, sigma) = images();
+        let network = stub(Preconditioning::default());
+        let denoised = network.denoise(&x, &sigma, &Cond::none());
+        // at sigma = sigma_data = 1/2: c_skip 1/2, c_out √2/4, c_in √2, c_noise ln(1/2)/4
+        let root = 2f64.sqrt();
+        let time = Tensor::from_slice(&[0.5f32.ln() / 4.0]);
+        let first = x.narrow(0, 0, 1);
+        let raw = network.backbone().forward(&(&first * root), &time, &Cond::none(), None);
+        let expected = first * 0.5 + raw * (root / 4.0);
+        assert!(expected.allclose(&denoised.narrow(0, 0, 1), 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn double_inputs_are_answered_in_single_precision() {
+        let (x, sigma) = images();
+        let network = stub(Preconditioning::Boundary(Boundary::default()));
+        let [x64, sigma64] = [&x, &sigma].map(|t| t.to_kind(Kind::Double));
+        let denoised = network.denoise(&x64, &sigma64, &Cond::none());
+        assert_eq!(denoised.kind(), Kind::Float);
+        assert!(denoised.allclose(&network.denoise(&x, &sigma, &Cond::none()), 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn a_twin_in_another_form_copies_the_weights() {
+        let (x, sigma) = images();
+        let teacher = stub(Preconditioning::Edm(Edm::default()));
+        formula::fill(teacher.parameters(), "teacher.");
+        let student = teacher.twin_as(Preconditioning::Boundary(Boundary::default()));
+        assert_eq!(student.denoise(&x, &sigma, &Cond::none()).get(1), x.get(1));
+        let copy = student.twin_as(teacher.preconditioning());
+        let answer = teacher.denoise(&x, &sigma, &Cond::none());
+        assert_eq!(copy.denoise(&x, &sigma, &Cond::none()), answer);
+        formula::fill(copy.parameters(), "fake.");
+        assert_eq!(teacher.twin().denoise(&x, &sigma, &Cond::none()), answer);
+    }
+
+    #[test]
+    fn dropout_reaches_the_network() {
+        let config = MlpConfig { dropout: 0.5, ..MlpConfig::default() };
+        let network = MlpBackbone::new(config, &mut Noise::new(1));
+        let denoiser = Preconditioned::new(network, Preconditioning::default());
+        let x = Noise::new(2).normal(&[2, 2, 1, 1]);
+        let sigma = Tensor::from_slice(&[0.5f32, 1.0]);
+        let train =
+            |seed| denoiser.denoise_with(&x, &sigma, &Cond::none(), Some(&mut Noise::new(seed)));
+        assert_eq!(train(3), train(3));
+        assert_ne!(train(3), train(4));
+        assert_ne!(train(3), denoiser.denoise(&x, &sigma, &Cond::none()));
+    }
+
+    #[test]
+    #[should_panic(expected = "`sigma` has shape [1]")]
+    fn one_level_for_the_whole_batch_is_refused() {
+        let (x, sigma) = images();
+        stub(Preconditioning::default()).denoise(&x, &sigma.narrow(0, 0, 1), &Cond::none());
+    }
+}

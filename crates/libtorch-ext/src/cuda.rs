@@ -113,22 +113,23 @@ pub fn status() -> &'static CudaStatus {
     STATUS.get_or_init(find_devices)
 }
 
-/// The folder of the libtorch that this process uses.
-pub fn libtorch_folder() -> Option<&'static Path> {
+/// The folder of the libtorch that this process uses, links resolved.
+pub fn libtorch_folder() -> Option<PathBuf> {
     // SAFETY: the shim returns null or the loader's own zero-terminated string, which lives as long as the process
     // since libtorch is linked and never unloaded.
     let path = unsafe {
         let path = crate::ffi::fewstep_libtorch_cpu_path();
         (!path.is_null()).then(|| CStr::from_ptr::<'static>(path))
     };
-    Path::new(OsStr::from_bytes(path?.to_bytes())).parent()
+    let folder = Path::new(OsStr::from_bytes(path?.to_bytes())).parent()?;
+    Some(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
 }
 
 fn find_devices() -> CudaStatus {
-    let folder = libtorch_folder().unwrap_or(Path::new(""));
+    let folder = libtorch_folder().unwrap_or_default();
     let library = folder.join(CUDA_LIBRARY);
     if !library.exists() {
-        return CudaStatus::NoLibrary { folder: folder.to_owned() };
+        return CudaStatus::NoLibrary { folder };
     }
     if let Err(reason) = load(library.as_os_str(), libc::RTLD_NOW | libc::RTLD_GLOBAL) {
         return CudaStatus::BrokenLibrary { reason };

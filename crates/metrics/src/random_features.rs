@@ -120,13 +120,14 @@ mod tests {
         let ramp = Tensor::arange(64, (Kind::Float, Device::Cpu)).view([1, 1, 8, 8]) / 32.0 - 1.0;
         let features = features(&ramp);
         assert_eq!(features.size(), [1, 224]);
-        let found = [0, 16, 32, 128, 223].map(|i| features.double_value(&[0, i]));
+        let found = [0, 16, 32, 64, 96].map(|i| features.double_value(&[0, i]));
+        println!("STABLE {found:?}");
         for (found, stable) in found.into_iter().zip(STABLE) {
             assert!((found - stable).abs() < 1e-5, "{found} instead of {stable}");
         }
     }
 
-    const STABLE: [f64; 5] = [0.0; 5];
+    const STABLE: [f64; 5] = [0.293_764, 0.570_507, 0.318_222, 0.0, -0.043_643];
 
     #[test]
     fn activations_keep_the_scale_of_the_input() {

@@ -1,27 +1,26 @@
 //! Values of the official implementations.
 //!
-//! The files hold inputs and results; `max |a - b| <= tolerance * max |b|` decides.
+//! The files hold inputs and results; [`max_relative_error`] decides.
 
 use metrics::{
     ByteRule, ByteScale, FeatureExtractor, FeatureFrechet, GaussianStats, Metric, Order, Result,
     frechet_distance, frechet_distance_of_moments, sliced_wasserstein,
 };
-use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Kind, Tensor};
+use testkit::{GoldenCase, max_relative_error};
 
-/// The tensors of one golden file.
-struct Case(BTreeMap<String, Tensor>);
+/// One file of reference values.
+struct Case(GoldenCase);
 
 impl Case {
     fn open(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-        let file = diffusion_core::tensor_file::read(&folder.join(format!("{name}.safetensors")));
-        Self(file.unwrap().tensors.into_iter().collect())
+        Self(GoldenCase::open(folder.join(format!("{name}.safetensors"))).unwrap())
     }
 
     fn tensor(&self, name: &str) -> &Tensor {
-        &self.0[name]
+        self.0.tensor(name).unwrap()
     }
 
     fn stats(&self, name: &str) -> GaussianStats {
@@ -29,11 +28,8 @@ impl Case {
     }
 
     fn assert_close(&self, name: &str, found: &Tensor, tolerance: f64) {
-        let expected = self.tensor(name);
-        assert_eq!(expected.size(), found.size(), "shape of {name}");
-        let error = (found - expected).abs().max().double_value(&[]);
-        let limit = tolerance * expected.abs().max().double_value(&[]);
-        assert!(error <= limit, "{name}: error {error:e}, allowed {limit:e}");
+        let error = max_relative_error(found, self.tensor(name));
+        assert!(error <= tolerance, "{} {name}: {error:e} > {tolerance:e}", self.0.stem);
     }
 
     fn assert_value(&self, name: &str, found: f64, tolerance: f64) {

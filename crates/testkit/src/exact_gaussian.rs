@@ -46,7 +46,8 @@ impl ExactGaussian {
 
     /// Mean and variance in the kind and on the device of `x`.
     fn moments(&self, x: &Tensor) -> [Tensor; 2] {
-        let [mean, std] = [&self.mean, &self.std].map(|t| t.to_kind(x.kind()).to_device(x.device()));
+        let [mean, std] =
+            [&self.mean, &self.std].map(|t| t.to_kind(x.kind()).to_device(x.device()));
         [mean, std.square()]
     }
 }
@@ -64,7 +65,10 @@ mod tests {
     use super::*;
 
     fn data() -> ExactGaussian {
-        ExactGaussian { mean: Tensor::from_slice(&[0.3, -1.0]), std: Tensor::from_slice(&[0.5, 2.0]) }
+        ExactGaussian {
+            mean: Tensor::from_slice(&[0.3, -1.0]),
+            std: Tensor::from_slice(&[0.5, 2.0]),
+        }
     }
 
     #[test]

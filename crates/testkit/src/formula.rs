@@ -107,9 +107,9 @@ mod tests {
     fn filters_and_counters_keep_their_values() {
         let mut parameters = Parameters::new(Device::Cpu);
         let ones = || Tensor::ones([2], (Kind::Float, Device::Cpu));
-        parameters.trainable("bias", ones());
-        parameters.buffer("conv.resample_filter", ones());
-        parameters.buffer("index", ones().to_kind(Kind::Int64));
+        let _ = parameters.trainable("bias", ones());
+        let _ = parameters.buffer("conv.resample_filter", ones());
+        let _ = parameters.buffer("index", ones().to_kind(Kind::Int64));
         fill(&parameters, "student.");
         assert_eq!(*parameters.get("bias").unwrap(), value("student.bias", &[2]));
         assert_eq!(*parameters.get("conv.resample_filter").unwrap(), ones());

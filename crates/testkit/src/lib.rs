@@ -1,6 +1,7 @@
 //! What tests of every crate share: models with known answers and reference cases.
 //!
 //! - [`ExactGaussian`]: data that is normal, whose denoiser and probability flow are closed forms.
+//! - [`GaussianData`]: batches of that data.
 //! - [`StubBackbone`]: the small fixed network behind the reference values of losses.
 //! - [`MlpBackbone`]: a small network that can be trained within seconds.
 //! - [`GoldenCase`]: a file of reference values, with [`max_relative_error`] to compare against it.
@@ -10,12 +11,14 @@
 mod case;
 mod exact_gaussian;
 pub mod formula;
+mod gaussian_data;
 mod mlp;
 mod relative_error;
 mod stub;
 
 pub use case::{CaseError, GoldenCase};
 pub use exact_gaussian::ExactGaussian;
+pub use gaussian_data::GaussianData;
 pub use mlp::{MlpBackbone, MlpConfig};
 pub use relative_error::max_relative_error;
 pub use stub::StubBackbone;

@@ -68,7 +68,8 @@ impl MlpBackbone {
         let mut layers = Vec::new();
         for index in 0..=config.hidden {
             let last = index == config.hidden;
-            let (fan_out, gain) = if last { (config.channels, 0.1) } else { (config.width, 2f64.sqrt()) };
+            let (fan_out, gain) =
+                if last { (config.channels, 0.1) } else { (config.width, 2f64.sqrt()) };
             let weight = noise.normal(&[fan_out, fan_in]) * (gain / (fan_in as f64).sqrt());
             let bias = Tensor::zeros([fan_out], (Kind::Float, device));
             layers.push([
@@ -121,11 +122,15 @@ impl Backbone for MlpBackbone {
         let mut h = self.features(x, c_noise);
         for (index, [weight, bias]) in hidden.iter().enumerate() {
             h = h.linear(weight, Some(bias));
-            if index == 0 && let Some(shift) = self.class_shift(cond, &h) {
+            if index == 0
+                && let Some(shift) = self.class_shift(cond, &h)
+            {
                 h += shift;
             }
             h = h.silu();
-            if self.config.dropout > 0.0 && let Some(noise) = dropout.as_deref_mut() {
+            if self.config.dropout > 0.0
+                && let Some(noise) = dropout.as_deref_mut()
+            {
                 h *= noise.dropout_mask(&h.size(), self.config.dropout).to_device(h.device());
             }
         }

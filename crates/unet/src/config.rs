@@ -124,7 +124,7 @@ impl SongUnetConfig {
         Self { img_resolution: 64, augment_dim: 9, dropout: 0.05, ..Self::default() }
     }
 
-    /// The official network for AFHQv2 at 64 × 64.
+    /// The official network for `AFHQv2` at 64 × 64.
     pub fn afhqv2_64() -> Self {
         Self { dropout: 0.25, ..Self::ffhq64() }
     }

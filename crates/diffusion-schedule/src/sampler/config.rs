@@ -112,7 +112,10 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_named() {
-        assert!(matches!(refusal(r#"{"kind": "euler", "steps": 0}"#), Error::Steps { steps: 0, .. }));
+        assert!(matches!(
+            refusal(r#"{"kind": "euler", "steps": 0}"#),
+            Error::Steps { steps: 0, .. }
+        ));
         let endless = r#"{"kind": "edm", "steps": 18446744073709551615}"#;
         assert!(matches!(refusal(endless), Error::Steps { .. }));
         let zero = refusal(r#"{"kind": "one-step", "sigma": 0.0}"#);

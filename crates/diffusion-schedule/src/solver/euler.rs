@@ -46,7 +46,8 @@ mod tests {
     #[test]
     fn every_image_takes_its_own_step() {
         let x = Tensor::ones([3, 1, 1, 1], (Kind::Double, Device::Cpu)) * 8.0;
-        let (from, to) = (Tensor::from_slice(&[2.0, 2.0, 4.0]), Tensor::from_slice(&[2.0, 0.0, 1.0]));
+        let (from, to) =
+            (Tensor::from_slice(&[2.0, 2.0, 4.0]), Tensor::from_slice(&[2.0, 0.0, 1.0]));
         let moved = Euler.step(&Half, &x, &from, &to, &Cond::none());
         assert_eq!(Vec::<f64>::try_from(moved.view(-1)).unwrap(), [8.0, 4.0, 5.0]);
     }

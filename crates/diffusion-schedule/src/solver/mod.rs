@@ -32,14 +32,8 @@ pub trait Solver {
     ///
     /// # Panics
     /// If `from` or `to` is not `[B]`.
-    fn step(
-        &self,
-        d: &dyn Denoiser,
-        x: &Tensor,
-        from: &Tensor,
-        to: &Tensor,
-        cond: &Cond,
-    ) -> Tensor;
+    fn step(&self, d: &dyn Denoiser, x: &Tensor, from: &Tensor, to: &Tensor, cond: &Cond)
+    -> Tensor;
 
     /// Network evaluations of one step.
     fn nfe(&self) -> usize;

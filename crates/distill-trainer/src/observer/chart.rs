@@ -193,9 +193,6 @@ mod tests {
         let term = |i: usize| format!("{}/term {i}", ["fake", "student", "zeta"][i % 3]);
         let curves = (0..n).map(|i| (term(i), curve(150, |t| values(i, t)))).collect();
         let png = encode(&curves).unwrap();
-        if let Ok(folder) = std::env::var("CURVES") {
-            std::fs::write(format!("{folder}/curves_{n}.png"), &png).unwrap();
-        }
         image::load_from_memory(&png).unwrap().to_rgb8()
     }
 
@@ -246,9 +243,8 @@ mod tests {
             &[(1.0, 1e-40), (2.0, 2e-40)],
             &[(1e6, 1.0), (1e6, 2.0)],
         ];
-        for (k, curve) in odd.into_iter().enumerate() {
+        for curve in odd {
             let png = encode(&BTreeMap::from([("odd".into(), curve.to_vec())])).unwrap();
-            std::fs::write(format!("/tmp/curves_odd{k}.png"), &png).unwrap();
             let picture = image::load_from_memory(&png).unwrap().to_rgb8();
             assert!(colored(&picture, 0..WIDTH, 0..560) > 9, "{curve:?}");
         }
@@ -266,6 +262,9 @@ mod tests {
         assert_eq!([0.25, -1.5, 1e-17].map(|value| rounded(value, 2.0)), ["0.2", "-1.5", "0"]);
         assert_eq!(rounded(0.0015, 0.004), "0.0015");
         assert_eq!(rounded(2.5e6, 1e7), "2.5e6");
-        assert_eq!([1e-5, 0.01, 1.0, 100.0].map(|v| power_of_ten(&v)), ["1e-5", "0.01", "1", "100"]);
+        assert_eq!(
+            [1e-5, 0.01, 1.0, 100.0].map(|v| power_of_ten(&v)),
+            ["1e-5", "0.01", "1", "100"]
+        );
     }
 }

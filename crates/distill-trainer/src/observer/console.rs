@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-const BAR: &str = "{prefix} {bar:24} {kimg}/{total_kimg} kimg  {elapsed}  ETA {eta}  {wide_msg}";
+const BAR: &str = "{bar:32} {kimg}/{total_kimg} kimg  {elapsed}  ETA {eta}\n{wide_msg}";
 
 /// Shows on stderr how far the run is, how fast it goes and what the losses are.
 ///
@@ -16,6 +16,7 @@ const BAR: &str = "{prefix} {bar:24} {kimg}/{total_kimg} kimg  {elapsed}  ETA {e
 pub struct Console {
     screen: Screen,
     label: String,
+    latest: Option<Tick>,
 }
 
 enum Screen {
@@ -39,7 +40,7 @@ impl Console {
     }
 
     fn on(screen: Screen) -> Self {
-        Self { screen, label: String::new() }
+        Self { screen, label: String::new(), latest: None }
     }
 
     fn say(&mut self, line: &str) {
@@ -85,6 +86,7 @@ impl Observer for Console {
             Screen::Bar(bar) => {
                 bar.set_position(tick.progress.images);
                 bar.set_message(news(tick));
+                self.latest = Some(tick.clone());
             }
             Screen::Lines(_) => self.say(&line(tick)),
         }
@@ -93,7 +95,10 @@ impl Observer for Console {
 
     fn on_end(&mut self, outcome: &Outcome) -> Result<()> {
         if let Screen::Bar(bar) = &self.screen {
-            bar.abandon();
+            bar.finish_and_clear();
+        }
+        if let Some(tick) = self.latest.take() {
+            self.say(&line(&tick));
         }
         self.say(&format!("{} {}", self.label, verdict(outcome)));
         Ok(())
@@ -103,7 +108,6 @@ impl Observer for Console {
 /// Shows the bar at the run's progress; its speed is measured from there.
 fn start(bar: &ProgressBar, run: &RunInfo) {
     bar.set_style(style());
-    bar.set_prefix(run.label.clone());
     bar.set_length(run.total_images);
     bar.set_position(run.progress.images);
     bar.reset_eta();
@@ -137,7 +141,7 @@ fn verdict(outcome: &Outcome) -> String {
     }
 }
 
-/// A tick where there is no bar.
+/// A tick as a line.
 fn line(tick: &Tick) -> String {
     let (done, total) = (tick.progress.kimg(), tick.total_images as f64 / 1000.0);
     let left = (total - done).max(0.0) * tick.s_per_kimg;
@@ -245,17 +249,5 @@ mod tests {
         assert_eq!(texts, expected);
         assert_eq!(compact(f64::NAN), "NaN");
         assert_eq!(clock(f64::INFINITY), "?");
-    }
-
-    #[test]
-    fn tmp_tty() {
-        let mut console = Console::new();
-        console.on_start(&run(100_000)).unwrap();
-        for i in 0..20u64 {
-            console.on_step(Progress { step: 0, images: 100_000 + i * 64*8 });
-            std::thread::sleep(std::time::Duration::from_millis(60));
-            if i % 5 == 4 { console.on_tick(&tick(100_000 + i * 64*8, &[("fake/loss", 0.0123), ("student/loss", 1234.5)]), &Gray).unwrap(); }
-        }
-        console.on_end(&Outcome::Interrupted).unwrap();
     }
 }

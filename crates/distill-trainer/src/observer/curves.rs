@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Draws every logged term over thousands of images, one panel per term, into one PNG.
 ///
 /// An axis is logarithmic where all values are positive and span more than two decades. Values that are not finite
-/// leave a gap. The picture is renewed on the first tick, then at most every ten seconds, and at the end of the run;
+/// are left out. The picture is renewed on the first tick, then at most every ten seconds, and at the end of the run;
 /// its history is part of the checkpoint.
 #[derive(Debug)]
 pub struct LossCurves {
@@ -74,7 +74,8 @@ impl Observer for LossCurves {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        let curves = state.tensors.iter().map(|(term, t)| Ok((term.clone(), from_tensor(term, t)?)));
+        let curves =
+            state.tensors.iter().map(|(term, t)| Ok((term.clone(), from_tensor(term, t)?)));
         self.curves = curves.collect::<Result<_>>()?;
         Ok(())
     }
@@ -88,7 +89,9 @@ fn to_tensor(curve: &[Point]) -> Tensor {
 fn from_tensor(term: &str, tensor: &Tensor) -> Result<Vec<Point>> {
     let found = tensor.size();
     if !matches!(found[..], [_, 2]) {
-        return Err(CoreError::ShapeMismatch { name: term.into(), expected: vec![-1, 2], found }.into());
+        return Err(
+            CoreError::ShapeMismatch { name: term.into(), expected: vec![-1, 2], found }.into()
+        );
     }
     let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Double).contiguous().view(-1);
     let values = Vec::<f64>::try_from(flat).map_err(CoreError::from)?;

@@ -95,8 +95,7 @@ impl SampleGrid {
             .step_by(AT_ONCE as usize)
             .map(|start| {
                 let length = AT_ONCE.min(images - start);
-                let (z, cond) =
-                    (self.z.narrow(0, start, length), self.cond.narrow(start, length));
+                let (z, cond) = (self.z.narrow(0, start, length), self.cond.narrow(start, length));
                 student.generate(&z, &cond, &mut noise)
             })
             .collect();
@@ -187,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_resumed_grid_keeps_its_rhythm() {
-        let grid = |ticks| SampleGrid { ticks, ..SampleGrid::new("", IMAGE, [1, 1], &Noise::new(0)) };
+        let grid =
+            |ticks| SampleGrid { ticks, ..SampleGrid::new("", IMAGE, [1, 1], &Noise::new(0)) };
         let mut resumed = grid(0);
         resumed.restore(&grid(3).state()).unwrap();
         assert_eq!(resumed.ticks, 3);
@@ -200,7 +200,9 @@ mod tests {
         let mut grid = SampleGrid::new(&path, IMAGE, [1, 1], &Noise::new(0));
         let error = grid.on_start(&run(0)).unwrap_err();
         assert!(matches!(&error, Error::Folder { path: named, .. } if *named == path));
-        assert!(grid.on_tick(&tick(0, &[]), &Gray).unwrap_err().to_string().contains("fake_000000"));
+        assert!(
+            grid.on_tick(&tick(0, &[]), &Gray).unwrap_err().to_string().contains("fake_000000")
+        );
     }
 
     #[test]

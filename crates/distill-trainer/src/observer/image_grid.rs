@@ -33,8 +33,8 @@ const BACKGROUND: Rgb<u8> = Rgb([24, 24, 27]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_grid(path: &Path, images: &Tensor, columns: i64) -> Result<()> {
-    let png = encode(images, columns)
-        .map_err(|reason| Error::Picture { path: path.into(), reason })?;
+    let png =
+        encode(images, columns).map_err(|reason| Error::Picture { path: path.into(), reason })?;
     Ok(diffusion_core::tensor_file::write_bytes(path, &png)?)
 }
 
@@ -78,8 +78,7 @@ fn arrange(tiles: &[RgbImage], columns: u32) -> RgbImage {
     let (width, height) = (width * scale, height * scale);
     let rows = (tiles.len() as u32).div_ceil(columns);
     let place = |index: u32, size: u32| GAP + index * (size + GAP);
-    let mut picture =
-        RgbImage::from_pixel(place(columns, width), place(rows, height), BACKGROUND);
+    let mut picture = RgbImage::from_pixel(place(columns, width), place(rows, height), BACKGROUND);
     for (i, tile) in (0..).zip(tiles) {
         let tile = imageops::resize(tile, width, height, FilterType::Nearest);
         let (x, y) = (place(i % columns, width), place(i / columns, height));
@@ -144,13 +143,5 @@ mod tests {
         let error = write_grid(&file.path().join("grid.png"), &images, 1).unwrap_err();
         assert!(matches!(&error, Error::Core(_)));
         assert!(error.to_string().contains("grid.png"));
-    }
-
-    #[test]
-    fn tmp_grid() {
-        let x = Tensor::linspace(-1.0, 1.0, 32, (Kind::Float, Device::Cpu)).view([1, 1, 1, 32]);
-        let c = Tensor::linspace(-1.0, 1.0, 60, (Kind::Float, Device::Cpu)).view([60, 1, 1, 1]);
-        let img = Tensor::cat(&[x.expand([60,1,32,32], false), x.transpose(2,3).expand([60,1,32,32], false), c.expand([60,1,32,32], false)], 1);
-        write_grid(Path::new("/tmp/curves_grid.png"), &img, 8).unwrap();
     }
 }
