@@ -29,6 +29,8 @@ pub(crate) enum Error {
         os: &'static str,
         arch: &'static str,
     },
+    /// pip could not get the wheels; it has said why itself.
+    Download,
     /// A libtorch that cannot be used.
     BadLibtorch {
         folder: PathBuf,
@@ -79,6 +81,12 @@ impl fmt::Display for Error {
                 "there is no ready-made libtorch for {os} on {arch}, only for Linux with glibc on x86_64. Install \
                  libtorch 2.11.0 in another way (`python3 -m pip install torch==2.11.0`, or a build of your own), set \
                  LIBTORCH to the folder that holds its `lib` and `include`, and run the command again"
+            ),
+            Self::Download => write!(
+                f,
+                "the download failed, pip says above why. Look at the network, at pip's settings (`python3 -m pip \
+                 config list`) and at the free space, then run the command again; or set LIBTORCH to a libtorch 2.11.0 \
+                 that you have"
             ),
             Self::BadLibtorch { folder, reason, advice } => {
                 write!(f, "the libtorch in {} cannot be used: {reason}; {advice}", folder.display())

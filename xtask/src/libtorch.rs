@@ -26,6 +26,9 @@ impl Libtorch {
             reason,
             advice: advice.to_owned(),
         };
+        if !folder.is_dir() {
+            return Err(bad("there is no such folder".to_owned()));
+        }
         let library =
             |name: &str| folder.join("lib").join(format!("{DLL_PREFIX}{name}{DLL_SUFFIX}"));
         for needed in [library("torch_cpu"), library("c10"), folder.join("include/ATen/ATen.h")] {
@@ -68,9 +71,11 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_is_refused_with_the_advice() {
-        let error =
-            Libtorch::inspect(Path::new("/nonexistent"), "get another").unwrap_err().to_string();
-        assert!(error.contains("libtorch_cpu") && error.ends_with("get another"), "{error}");
+    fn no_folder_and_a_wrong_folder_are_refused_with_the_advice() {
+        for (folder, reason) in [("/nonexistent", "no such folder"), ("/", "libtorch_cpu")] {
+            let error =
+                Libtorch::inspect(Path::new(folder), "get another").unwrap_err().to_string();
+            assert!(error.contains(reason) && error.ends_with("get another"), "{error}");
+        }
     }
 }

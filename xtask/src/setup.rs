@@ -81,7 +81,7 @@ fn cached_or_downloaded(cuda: bool) -> Result<Libtorch> {
     }
     wheels::check_machine()?;
     let size =
-        if cuda { "about 2.5 GB, 4.5 GB unpacked" } else { "about 0.55 GB, and as much unpacked" };
+        if cuda { "about 2.5 GB, 3.7 GB unpacked" } else { "about 0.55 GB, and as much unpacked" };
     println!(
         "getting libtorch {VERSION} ({size}), once for all checkouts, into {}",
         place.display()

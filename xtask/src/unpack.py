@@ -5,17 +5,16 @@ import zipfile
 
 wheels, target, which = sys.argv[1:]
 
-LEFT_OUT = ("libtorch_python", "libtorch_cuda", "libc10_cuda", "libtorch_nvshmem", "libcaffe2_nvrtc")
+# Nothing here is written in Python, and the small set-up has no CUDA.
+PYTHON = ("libtorch_python", "libtorch_global_deps", "libshm")
+CUDA = ("libtorch_cuda", "libc10_cuda", "libtorch_nvshmem", "libcaffe2_nvrtc")
+LEFT_OUT = PYTHON if which == "cuda" else PYTHON + CUDA
 
 
 def is_needed(name):
-    if name.startswith("nvidia/"):
-        return True
-    if not name.startswith(("torch/lib/", "torch/include/", "torch/version.py")):
-        return False
-    library = name.rpartition("/")[2]
-    # Nothing here is written in Python, and the small set-up has no CUDA.
-    return not library.startswith(LEFT_OUT[:1] if which == "cuda" else LEFT_OUT)
+    if name.startswith("torch/lib/"):
+        return not name[len("torch/lib/"):].startswith(LEFT_OUT)
+    return name.startswith(("torch/include/", "nvidia/")) or name == "torch/version.py"
 
 
 for wheel in sorted(pathlib.Path(wheels).glob("*.whl")):

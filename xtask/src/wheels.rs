@@ -28,6 +28,17 @@ const FOR_CUDA: [&str; 13] = [
     "nvidia-nvtx==13.0.85",
 ];
 
+/// The kinds of Linux that the wheels above are built for, newest first.
+const PLATFORMS: [&str; 7] = [
+    "manylinux_2_28",
+    "manylinux_2_27",
+    "manylinux_2_25",
+    "manylinux_2_18",
+    "manylinux2014",
+    "manylinux2010",
+    "manylinux1",
+];
+
 const UNPACK: &str = include_str!("unpack.py");
 
 /// Checks that this machine can use the wheels and has the programs to get them.
@@ -74,7 +85,11 @@ pub(crate) fn compiler() -> String {
 /// Downloads the wheels into `folder/wheels` and unpacks them into `folder`: `torch/` and, beside it, `nvidia/`.
 pub(crate) fn fetch(cuda: bool, folder: &Path) -> Result<()> {
     let wheels = folder.join("wheels");
-    Program::new("python3").args(download(cuda, &wheels)).run()?;
+    Program::new("python3")
+        .args(download(cuda, &wheels))
+        .shown_as(&format!("python3 -m pip download --no-deps torch=={VERSION} nvidia-…"))
+        .run()
+        .map_err(|_| Error::Download)?;
     println!("unpacking into {}", folder.display());
     let which = if cuda { "cuda" } else { "cpu" };
     Program::new("python3")
@@ -88,17 +103,28 @@ pub(crate) fn fetch(cuda: bool, folder: &Path) -> Result<()> {
 /// The arguments of the download. They name the wheels' platform, so that neither the version of the local Python nor
 /// the age of its pip matters.
 fn download(cuda: bool, wheels: &Path) -> Vec<String> {
-    let fixed = "-m pip download --no-deps --only-binary=:all: --disable-pip-version-check --progress-bar on \
-                 --implementation cp --python-version 3.12 --platform manylinux2014_x86_64 \
-                 --platform manylinux2010_x86_64 --platform manylinux1_x86_64";
-    let newer = (17..=28)
-        .flat_map(|minor| ["--platform".to_owned(), format!("manylinux_2_{minor}_x86_64")]);
+    let fixed = "-m pip download --no-deps --only-binary=:all: --disable-pip-version-check \
+                 --implementation cp --python-version 3.12";
     let nvidia = FOR_CPU.iter().chain(if cuda { &FOR_CUDA[..] } else { &[] });
     fixed
         .split_whitespace()
         .map(str::to_owned)
-        .chain(newer)
+        .chain(PLATFORMS.iter().map(|platform| format!("--platform={platform}_x86_64")))
         .chain(["--dest".to_owned(), wheels.display().to_string(), format!("torch=={VERSION}")])
         .chain(nvidia.map(ToString::to_string))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_set_up_is_part_of_the_full_one() {
+        let [small, full] = [false, true].map(|cuda| download(cuda, Path::new("w")));
+        assert!(small.iter().all(|argument| full.contains(argument)));
+        assert!(small.contains(&"torch==2.11.0".to_owned()));
+        assert!(!small.iter().any(|argument| argument.contains("cudnn")));
+        assert!(full.iter().any(|argument| argument.contains("cudnn")));
+    }
 }

@@ -19,7 +19,10 @@ pub(crate) struct Assembled {
 }
 
 /// Reads and converts images: `x / 127.5 - 1`.
-pub(crate) fn assemble(source: &dyn ImageSource, picks: impl Iterator<Item = Pick>) -> Result<Assembled> {
+pub(crate) fn assemble(
+    source: &dyn ImageSource,
+    picks: impl Iterator<Item = Pick>,
+) -> Result<Assembled> {
     let (channels, height, width) = source.shape();
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     for pick in picks {

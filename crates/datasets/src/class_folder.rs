@@ -13,7 +13,8 @@ pub(crate) fn select(container: &Container, split: Split) -> Result<Selection> {
     let names = container.names();
     let files: Vec<usize> = (0..names.len()).filter(|&i| is_image(&names[i])).collect();
     let names_of = |files: &[usize]| files.iter().map(|&i| names[i].as_str()).collect::<Vec<_>>();
-    let files = part(files, &names_of, split).ok_or_else(|| Error::NoSplit { path: container.path().into(), split })?;
+    let files = part(files, &names_of, split)
+        .ok_or_else(|| Error::NoSplit { path: container.path().into(), split })?;
 
     let inside = inside_common_folder(names_of(&files));
     let folders: Vec<Option<&str>> = inside.iter().map(|name| first_folder(name)).collect();
@@ -22,8 +23,10 @@ pub(crate) fn select(container: &Container, split: Split) -> Result<Selection> {
         return Ok(Selection { files, labels: None, classes: 0 });
     }
     let number = |folder: &str| classes.range(..folder).count() as i64;
-    let numbers: std::collections::HashMap<&str, i64> = classes.iter().map(|&c| (c, number(c))).collect();
-    let labels: Option<Vec<i64>> = folders.iter().map(|folder| folder.map(|folder| numbers[folder])).collect();
+    let numbers: std::collections::HashMap<&str, i64> =
+        classes.iter().map(|&c| (c, number(c))).collect();
+    let labels: Option<Vec<i64>> =
+        folders.iter().map(|folder| folder.map(|folder| numbers[folder])).collect();
     match labels {
         Some(labels) => Ok(Selection { files, labels: Some(labels), classes: classes.len() }),
         None => Err(Error::MixedLayout(container.path().into())),
@@ -42,7 +45,9 @@ fn part<'a>(
     let folders: BTreeSet<Option<&str>> = inside.iter().map(|name| first_folder(name)).collect();
     let has = |folder: &&&str| folders.contains(&Some(**folder));
     let divided = !folders.is_empty()
-        && folders.iter().all(|folder| folder.is_some_and(|name| TRAIN.contains(&name) || TEST.contains(&name)));
+        && folders
+            .iter()
+            .all(|folder| folder.is_some_and(|name| TRAIN.contains(&name) || TEST.contains(&name)));
     let wanted = match split {
         _ if !divided => return (split == Split::Train).then_some(files),
         Split::Train => TRAIN.iter().find(has)?,

@@ -50,7 +50,8 @@ impl Container {
         let archive_error = |source| Error::Archive { path: path.into(), source };
         let archive = ZipArchive::new(BufReader::new(file)).map_err(archive_error)?;
         let mut entries = Vec::with_capacity(archive.len());
-        for (index, name) in archive.file_names().enumerate() {
+        for index in 0..archive.len() {
+            let Some(name) = archive.name_for_index(index) else { continue };
             let name = name.map_err(archive_error)?.replace('\\', "/");
             if !name.ends_with('/') && !is_hidden(&name) {
                 entries.push((name, index));
@@ -80,10 +81,11 @@ impl Container {
             Store::Zip(archive, indices) => {
                 let path = || self.path.join(&self.names[index]);
                 let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut entry = archive.by_index(indices[index]).map_err(|source| match source {
-                    ZipError::Io(source) => Error::Io { path: path(), source },
-                    source => Error::Archive { path: path(), source },
-                })?;
+                let mut entry =
+                    archive.by_index(indices[index]).map_err(|source| match source {
+                        ZipError::Io(source) => Error::Io { path: path(), source },
+                        source => Error::Archive { path: path(), source },
+                    })?;
                 read_bounded(&mut entry, &self.names[index])
                     .map_err(|source| Error::Io { path: path(), source })?
             }
@@ -106,7 +108,12 @@ fn is_hidden(name: &str) -> bool {
 }
 
 /// Links to files are followed, links to folders are not: they may form a circle.
-fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    files: &mut Vec<(String, PathBuf)>,
+) -> Result<()> {
     let io = |source| Error::Io { path: folder.into(), source };
     for entry in fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;

@@ -26,8 +26,10 @@ pub(crate) fn position(names: &[String]) -> Option<usize> {
 /// The images beside and below `dataset.json`, with its labels.
 pub(crate) fn select(container: &Container, position: usize) -> Result<Selection> {
     let folder = container.names()[position].strip_suffix("dataset.json").unwrap_or_default();
-    let relative = |&i: &usize| container.names()[i].strip_prefix(folder).filter(|name| is_image(name));
-    let files: Vec<usize> = (0..container.names().len()).filter(|i| relative(i).is_some()).collect();
+    let relative =
+        |&i: &usize| container.names()[i].strip_prefix(folder).filter(|name| is_image(name));
+    let files: Vec<usize> =
+        (0..container.names().len()).filter(|i| relative(i).is_some()).collect();
 
     let bad = |source| Error::BadLabels { path: container.path().into(), source };
     let parsed: DatasetJson = serde_json::from_slice(&container.read(position)?).map_err(bad)?;

@@ -49,7 +49,9 @@ pub enum Error {
         second: String,
     },
     /// A CIFAR-10 batch that is no whole number of records.
-    #[error("{path} has {bytes} bytes, which is no multiple of the 3073 bytes of a CIFAR-10 record; it is truncated or no CIFAR-10 batch")]
+    #[error(
+        "{path} has {bytes} bytes, which is no multiple of the 3073 bytes of a CIFAR-10 record; it is truncated or no CIFAR-10 batch"
+    )]
     WrongRecordSize {
         /// The file.
         path: PathBuf,
@@ -57,7 +59,9 @@ pub enum Error {
         bytes: u64,
     },
     /// A file that does not start as its format does.
-    #[error("{path} does not start like an IDX file of {dimensions} dimension(s) of bytes: its first bytes are {found:?}")]
+    #[error(
+        "{path} does not start like an IDX file of {dimensions} dimension(s) of bytes: its first bytes are {found:?}"
+    )]
     BadMagic {
         /// The file.
         path: PathBuf,
@@ -118,7 +122,9 @@ pub enum Error {
     #[error("image {0} has transparent pixels; flatten it onto a background first")]
     Transparent(String),
     /// An image of another size than the rest.
-    #[error("image {entry} is {found:?} (height, width) where the first image is {expected:?}; give a size (`--size`) to resize all")]
+    #[error(
+        "image {entry} is {found:?} (height, width) where the first image is {expected:?}; give a size (`--size`) to resize all"
+    )]
     MixedSizes {
         /// The image.
         entry: String,
@@ -128,7 +134,9 @@ pub enum Error {
         found: (u32, u32),
     },
     /// An image with another number of channels than the rest.
-    #[error("image {entry} has {found} channel(s) where the first image has {expected}; convert all with `Color::Grey` or `Color::Rgb`")]
+    #[error(
+        "image {entry} has {found} channel(s) where the first image has {expected}; convert all with `Color::Grey` or `Color::Rgb`"
+    )]
     MixedChannels {
         /// The image.
         entry: String,
@@ -201,7 +209,9 @@ pub enum Error {
         labels: usize,
     },
     /// Images beside folders of images.
-    #[error("{0} holds images both directly and in sub-folders; use one folder per class, or no folders")]
+    #[error(
+        "{0} holds images both directly and in sub-folders; use one folder per class, or no folders"
+    )]
     MixedLayout(PathBuf),
     /// More images held out than there are.
     #[error("cannot hold {count} of {len} images out; at least one image must be on either side")]
@@ -218,7 +228,9 @@ pub enum Error {
     #[error("a batch of 0 images was asked for; the batch size must be at least 1")]
     ZeroBatch,
     /// A saved position of another data set or run.
-    #[error("the saved data position is of a run with {what} {saved}, this one has {here}; resume with the same data and seed")]
+    #[error(
+        "the saved data position is of a run with {what} {saved}, this one has {here}; resume with the same data and seed"
+    )]
     OtherRun {
         /// What differs.
         what: &'static str,

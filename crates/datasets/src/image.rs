@@ -44,11 +44,12 @@ impl Image {
         let guessed = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
         let mut reader = guessed.map_err(|error| corrupt(ImageError::IoError(error)))?;
         reader.limits(limits);
-        if reader.format() == Some(ImageFormat::Jpeg) && !bytes.windows(2).any(|pair| pair == [0xFF, 0xD9]) {
+        if reader.format() == Some(ImageFormat::Jpeg) && !ends(bytes) {
             return Err(Error::TruncatedJpeg(entry.into())); // the decoder would fill the rest with grey
         }
         let decoded = reader.decode().map_err(corrupt)?;
-        if decoded.color().has_alpha() && decoded.to_rgba8().pixels().any(|pixel| pixel.0[3] != 255) {
+        if decoded.color().has_alpha() && decoded.to_rgba8().pixels().any(|pixel| pixel.0[3] != 255)
+        {
             return Err(Error::Transparent(entry.into()));
         }
         Ok(Self::from_decoded(decoded))
@@ -85,7 +86,12 @@ impl Image {
             let plane = plane.expect("a plane has one byte per pixel");
             imageops::resize(&plane, size, size, FilterType::Lanczos3).into_raw()
         };
-        Self { channels: self.channels, height: size, width: size, data: square.planes().flat_map(scale).collect() }
+        Self {
+            channels: self.channels,
+            height: size,
+            width: size,
+            data: square.planes().flat_map(scale).collect(),
+        }
     }
 
     fn center_crop(&self) -> Self {
@@ -94,9 +100,16 @@ impl Image {
         let (width, left, side_len) = (self.width as usize, left as usize, side as usize);
         let rows = top as usize..(top + side) as usize;
         let crop = |plane: &[u8]| -> Vec<u8> {
-            rows.clone().flat_map(|y| plane[y * width + left..][..side_len].iter().copied()).collect()
+            rows.clone()
+                .flat_map(|y| plane[y * width + left..][..side_len].iter().copied())
+                .collect()
         };
-        Self { channels: self.channels, height: side, width: side, data: self.planes().flat_map(crop).collect() }
+        Self {
+            channels: self.channels,
+            height: side,
+            width: side,
+            data: self.planes().flat_map(crop).collect(),
+        }
     }
 
     /// The picture with one channel: luma `0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601).
@@ -116,7 +129,11 @@ impl Image {
     /// The picture with three channels; a grey one is repeated.
     #[must_use]
     pub fn to_rgb(&self) -> Self {
-        if self.channels == 3 { self.clone() } else { Self { channels: 3, data: self.data.repeat(3), ..*self } }
+        if self.channels == 3 {
+            self.clone()
+        } else {
+            Self { channels: 3, data: self.data.repeat(3), ..*self }
+        }
     }
 
     /// The picture mirrored left to right.
@@ -143,6 +160,14 @@ impl Image {
     fn planes(&self) -> impl Iterator<Item = &[u8]> {
         self.data.chunks_exact(self.height as usize * self.width as usize)
     }
+}
+
+/// Whether JPEG data has an end marker (`FF D9`) after its last start of scan (`FF DA`).
+///
+/// The scan itself holds neither, and the end of an embedded thumbnail comes before it.
+fn ends(jpeg: &[u8]) -> bool {
+    let last_scan = jpeg.windows(2).rposition(|pair| pair == [0xFF, 0xDA]).unwrap_or(0);
+    jpeg[last_scan..].windows(2).any(|pair| pair == [0xFF, 0xD9])
 }
 
 #[cfg(test)]
@@ -173,7 +198,12 @@ mod tests {
 
     #[test]
     fn shrinking_averages_instead_of_skipping() {
-        let checker = Image { channels: 1, height: 32, width: 32, data: (0..1024).map(|i| ((i + i / 32) % 2 * 255) as u8).collect() };
+        let checker = Image {
+            channels: 1,
+            height: 32,
+            width: 32,
+            data: (0..1024).map(|i| ((i + i / 32) % 2 * 255) as u8).collect(),
+        };
         assert!(checker.resize(8).data.iter().all(|&value| value.abs_diff(127) < 8));
     }
 

@@ -36,7 +36,9 @@ impl ImageFiles {
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         let container = Container::open(path)?;
         let selection = match dataset_json::position(container.names()) {
-            Some(_) if split == Split::Test => return Err(Error::NoSplit { path: path.into(), split }),
+            Some(_) if split == Split::Test => {
+                return Err(Error::NoSplit { path: path.into(), split });
+            }
             Some(position) => dataset_json::select(&container, position)?,
             None => class_folder::select(&container, split)?,
         };

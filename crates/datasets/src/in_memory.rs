@@ -35,7 +35,11 @@ impl InMemory {
         let classes = if labels.is_some() { classes } else { 0 };
         if let Some(labels) = &labels {
             if labels.len() != len {
-                return Err(Error::LabelCount { path: name.into(), images: len, labels: labels.len() });
+                return Err(Error::LabelCount {
+                    path: name.into(),
+                    images: len,
+                    labels: labels.len(),
+                });
             }
             let range = 0..classes as i64;
             if let Some(index) = labels.iter().position(|label| !range.contains(label)) {
@@ -58,15 +62,21 @@ impl InMemory {
         let share = info.len.div_ceil(threads).max(1);
         let starts = (0..info.len).step_by(share);
         let parts: Vec<Result<Vec<u8>>> = thread::scope(|scope| {
-            let decode = |start: usize| move || decode_range(source, start, (start + share).min(source.len()));
+            let decode = |start: usize| {
+                move || decode_range(source, start, (start + share).min(source.len()))
+            };
             let workers: Vec<_> = starts.map(|start| scope.spawn(decode(start))).collect();
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| Err(panicked(&*panic)))).collect()
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| Err(panicked(&*panic))))
+                .collect()
         });
         let mut pixels = Vec::with_capacity(info.bytes() as usize);
         for part in parts {
             pixels.extend(part?);
         }
-        let labels = (info.classes > 0).then(|| (0..info.len).map(|index| source.label(index).unwrap_or(-1)).collect());
+        let labels = (info.classes > 0)
+            .then(|| (0..info.len).map(|index| source.label(index).unwrap_or(-1)).collect());
         Self::new(&info.name, info.shape, pixels, labels, info.classes)
     }
 }

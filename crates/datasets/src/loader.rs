@@ -78,7 +78,8 @@ impl Loader {
         }
         if self.depth == 0 {
             let (picks, after) = self.order.take(self.cursor, size);
-            return caught(|| assemble(&*self.source, picks.into_iter())).map(|batch| (batch, after));
+            return caught(|| assemble(&*self.source, picks.into_iter()))
+                .map(|batch| (batch, after));
         }
         let prefetch = match self.prefetch.take().filter(|running| running.batch_size() == size) {
             Some(running) => running,

@@ -39,7 +39,11 @@ pub fn read(path: &Path, split: Split) -> Result<InMemory> {
         Some(file) => {
             let ([labels], values) = read_idx(&file)?;
             if labels != count {
-                return Err(Error::LabelCount { path: file, images: count as usize, labels: labels as usize });
+                return Err(Error::LabelCount {
+                    path: file,
+                    images: count as usize,
+                    labels: labels as usize,
+                });
             }
             Some(values.into_iter().map(i64::from).collect())
         }
@@ -56,9 +60,11 @@ fn images_of(folder: &Path, split: Split) -> Result<PathBuf> {
     let first = names.first().ok_or_else(|| Error::NoSplit { path: folder.into(), split })?;
     match names.iter().find(|name| unpacked(name) != unpacked(first)) {
         None => Ok(folder.join(first)), // the plain one comes before its gzipped copy
-        Some(second) => {
-            Err(Error::Ambiguous { path: folder.into(), first: first.clone(), second: second.clone() })
-        }
+        Some(second) => Err(Error::Ambiguous {
+            path: folder.into(),
+            first: first.clone(),
+            second: second.clone(),
+        }),
     }
 }
 
@@ -66,7 +72,10 @@ fn labels_of(images: &Path) -> Option<PathBuf> {
     let name = images.file_name()?.to_str()?.replace("images", "labels").replace("idx3", "idx1");
     let plain = name.strip_suffix(".gz").unwrap_or(&name);
     let candidates = [name.clone(), plain.to_owned(), format!("{plain}.gz")];
-    candidates.iter().map(|name| images.with_file_name(name)).find(|file| file.exists() && file != images)
+    candidates
+        .iter()
+        .map(|name| images.with_file_name(name))
+        .find(|file| file.exists() && file != images)
 }
 
 /// The dimensions and values of an IDX file with `N` dimensions.
@@ -74,7 +83,8 @@ fn read_idx<const N: usize>(path: &Path) -> Result<([u32; N], Vec<u8>)> {
     let io = |source| Error::Io { path: path.into(), source };
     let file = BufReader::new(File::open(path).map_err(io)?);
     let gzipped = path.extension().is_some_and(|extension| extension == "gz");
-    let mut reader: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut reader: Box<dyn Read> =
+        if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
 
     let header = read_up_to(&mut reader, 4 + 4 * N as u64).map_err(io)?;
     if header.len() >= 4 && header[..4] != [0, 0, 8, N as u8] {

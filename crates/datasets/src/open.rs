@@ -1,6 +1,8 @@
 //! Any data set, by its path.
 
-use crate::{Color, Error, ImageFiles, ImageSource, InMemory, Resized, Result, Shapes, cifar10, mnist};
+use crate::{
+    Color, Error, ImageFiles, ImageSource, InMemory, Resized, Result, Shapes, cifar10, mnist,
+};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -65,7 +67,7 @@ impl Default for OpenOptions {
 ///
 /// | path | data set |
 /// |---|---|
-/// | `shapes`, where there is no such file | the built-in [`Shapes`], drawn at the size asked for (16 by default) |
+/// | `shapes`, where there is no such file | the built-in [`Shapes`], drawn at the size asked for (16 by default), seed 0 for training, 1 for testing |
 /// | a folder with `data_batch_*.bin`, or one `.bin` file | CIFAR-10 ([`cifar10`]) |
 /// | a folder with `*idx3*` files, or one such file, also `.gz` | MNIST and its like ([`mnist`]) |
 /// | any other folder, or a `.zip` | PNG and JPEG files ([`ImageFiles`]): with `dataset.json`, by class, or just images |
@@ -83,7 +85,8 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Arc<dyn Ima
     }
     let (source, decoded) = open_as_stored(path, options)?;
     let (_, height, width) = source.shape();
-    let as_wanted = options.size.is_none_or(|size| (height, width) == (size, size)) && options.color == Color::AsStored;
+    let as_wanted = options.size.is_none_or(|size| (height, width) == (size, size))
+        && options.color == Color::AsStored;
     if decoded && as_wanted {
         return Ok(source);
     }
@@ -149,7 +152,9 @@ pub(crate) fn short_name(path: &Path) -> String {
 pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>> {
     let io = |source| Error::Io { path: folder.into(), source };
     let entries = fs::read_dir(folder).map_err(io)?;
-    let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        Ok(entry?.file_name().to_string_lossy().into_owned())
+    };
     let mut names = entries.map(name).collect::<std::io::Result<Vec<_>>>().map_err(io)?;
     names.sort_unstable();
     Ok(names)

@@ -69,7 +69,8 @@ impl Order {
             Noise::from_state(NoiseState { draw: epoch, ..start })
         };
         let order = stream("order").permutation(self.len);
-        let flips = if self.flip { stream("flip").integers(self.len, 2) } else { vec![0; self.len] };
+        let flips =
+            if self.flip { stream("flip").integers(self.len, 2) } else { vec![0; self.len] };
         order.into_iter().zip(flips).map(|(index, flip)| Pick { index, flip: flip == 1 }).collect()
     }
 }

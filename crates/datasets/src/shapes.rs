@@ -2,6 +2,7 @@
 
 use crate::{Image, ImageSource, Info, Result};
 use diffusion_core::{Noise, NoiseState};
+use std::f64::consts::SQRT_2;
 
 /// Red, green, blue, yellow.
 const COLORS: [[f64; 3]; 4] =
@@ -63,16 +64,17 @@ impl Shapes {
         let draw = index as u64;
         let draws = Noise::from_state(NoiseState { draw, ..self.noise }).integers(8, LEVELS);
         let mut units = draws.into_iter().map(|value| value as f64 / LEVELS as f64);
-        let mut between = |low: f64, high: f64| low + (high - low) * units.next().expect("eight values");
+        let mut between =
+            |low: f64, high: f64| low + (high - low) * units.next().expect("eight values");
 
         let class = index % self.info.classes;
         let (shape, color) = (SHAPES[class / COLORS.len()], COLORS[class % COLORS.len()]);
-        let radius = between(0.46, 0.68);
-        let free = 0.94 - radius * shape.extent();
+        let radius = between(0.52, 0.72);
+        let free = (0.94 - radius * shape.extent()).min(0.34);
         let center = (between(-free, free), between(-free, free));
         let angle = between(-1.0, 1.0) * shape.max_angle();
-        let brightness = between(0.86, 1.0);
-        let background = [between(8.0, 24.0), between(8.0, 24.0), between(10.0, 32.0)];
+        let brightness = between(0.88, 1.0);
+        let background = [between(8.0, 20.0), between(8.0, 20.0), between(10.0, 26.0)];
         let color = color.map(|value| value * brightness);
         Picture { shape, center, radius, angle: libm::sincos(angle), color, background }
     }
@@ -83,8 +85,8 @@ impl Shape {
     fn extent(self) -> f64 {
         match self {
             Self::Circle => 1.0,
-            Self::Square => 1.12,
-            Self::Triangle => 1.18,
+            Self::Square => 1.08,
+            Self::Triangle => 1.28,
         }
     }
 
@@ -96,17 +98,18 @@ impl Shape {
         }
     }
 
-    /// Whether a point, in radii from the center, `y` downward, is inside.
+    /// How far a point, in radii from the center, `y` downward, is outside; negative inside.
     ///
-    /// The square and the triangle are sized so that all three look equally large.
-    fn contains(self, x: f64, y: f64) -> bool {
+    /// The distance to the nearest side: exact inside and a lower bound outside. The square and the triangle are sized
+    /// so that all three shapes look equally large.
+    fn distance(self, x: f64, y: f64) -> f64 {
         match self {
-            Self::Circle => x * x + y * y <= 1.0,
-            Self::Square => x.abs().max(y.abs()) <= 0.9,
+            Self::Circle => (x * x + y * y).sqrt() - 1.0,
+            Self::Square => x.abs().max(y.abs()) - 0.9,
             Self::Triangle => {
-                // Equilateral, point up: distance of the three sides from the center is 0.62.
+                // Equilateral, point up: 0.866… is the sine of 60 degrees.
                 let slanted = 0.866_025_403_784_438_6 * x.abs() - 0.5 * y;
-                y.max(slanted) <= 0.62
+                y.max(slanted) - 0.64
             }
         }
     }
@@ -124,23 +127,32 @@ struct Picture {
 }
 
 impl Picture {
-    fn covers(&self, x: f64, y: f64) -> bool {
+    /// How far a point is outside the shape; negative inside.
+    fn distance(&self, x: f64, y: f64) -> f64 {
         let (x, y) = ((x - self.center.0) / self.radius, (y - self.center.1) / self.radius);
         let (sin, cos) = self.angle;
-        self.shape.contains(cos * x + sin * y, cos * y - sin * x)
+        self.radius * self.shape.distance(cos * x + sin * y, cos * y - sin * x)
     }
 
     /// How much of each pixel the shape covers, from 0 to 1.
     fn coverage(&self, size: u32) -> Vec<f64> {
-        let position = |pixel: u32, sample: u32| {
-            (f64::from(pixel * SAMPLES + sample) + 0.5) * 2.0 / f64::from(size * SAMPLES) - 1.0
-        };
-        let samples = |x: u32, y: u32| {
-            let grid = (0..SAMPLES).flat_map(|j| (0..SAMPLES).map(move |i| (i, j)));
-            let hits = grid.filter(|&(i, j)| self.covers(position(x, i), position(y, j))).count();
-            hits as f64 / f64::from(SAMPLES * SAMPLES)
-        };
-        (0..size).flat_map(|y| (0..size).map(move |x| samples(x, y))).collect()
+        (0..size).flat_map(|y| (0..size).map(move |x| self.pixel_coverage(size, x, y))).collect()
+    }
+
+    fn pixel_coverage(&self, size: u32, x: u32, y: u32) -> f64 {
+        let position =
+            |pixel: u32, within: f64| (f64::from(pixel) + within) * 2.0 / f64::from(size) - 1.0;
+        let center = self.distance(position(x, 0.5), position(y, 0.5));
+        let half_diagonal = SQRT_2 / f64::from(size);
+        if center.abs() > half_diagonal {
+            return if center < 0.0 { 1.0 } else { 0.0 }; // no side of the shape runs through the pixel
+        }
+        let sample = |i: u32| (f64::from(i) + 0.5) / f64::from(SAMPLES);
+        let samples = (0..SAMPLES).flat_map(|j| (0..SAMPLES).map(move |i| (sample(i), sample(j))));
+        let inside = samples
+            .filter(|&(dx, dy)| self.distance(position(x, dx), position(y, dy)) <= 0.0)
+            .count();
+        inside as f64 / f64::from(SAMPLES * SAMPLES)
     }
 
     fn draw(&self, size: u32) -> Image {
@@ -188,23 +200,29 @@ mod tests {
             let area = coverage.iter().sum::<f64>() / 1024.0;
             assert!((0.1..0.5).contains(&area), "picture {index} covers {area}");
             let border = (0..32).flat_map(|i| [i, 31 * 32 + i, 32 * i, 32 * i + 31]);
-            assert!(border.map(|i| coverage[i]).all(|cover| cover < 0.1), "picture {index} is cut off");
+            assert!(
+                border.map(|i| coverage[i]).all(|cover| cover < 0.1),
+                "picture {index} is cut off"
+            );
         }
     }
 
     #[test]
-    fn the_center_pixel_of_a_class_has_its_color() {
+    fn the_pixels_inside_have_the_color_of_the_class() {
         let shapes = Shapes::new(16, 240, 9);
         for index in 0..240 {
-            let image = shapes.image(index).unwrap();
-            let [r, g, b] = [0, 1, 2].map(|c| image.data[c * 256 + 8 * 16 + 8]);
-            let color = match index % 4 {
-                0 => r > 150 && g < 80 && b < 80,
-                1 => g > 150 && r < 80 && b < 120,
-                2 => b > 180 && r < 80,
-                _ => r > 180 && g > 150 && b < 80,
-            };
-            assert!(color, "picture {index}: {r} {g} {b}");
+            let (image, coverage) =
+                (shapes.image(index).unwrap(), shapes.picture(index).coverage(16));
+            for pixel in (0..256).filter(|&pixel| coverage[pixel] > 0.99) {
+                let [r, g, b] = [0, 1, 2].map(|c| image.data[c * 256 + pixel]);
+                let color = match index % 4 {
+                    0 => r > 190 && g < 60 && b < 60,
+                    1 => g > 170 && r < 60 && b < 100,
+                    2 => b > 200 && r < 60,
+                    _ => r > 200 && g > 170 && b < 60,
+                };
+                assert!(color, "picture {index}: {r} {g} {b}");
+            }
         }
     }
 }

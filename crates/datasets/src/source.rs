@@ -94,7 +94,11 @@ pub(crate) fn checked_image(source: &dyn ImageSource, index: usize) -> Result<Im
     }
     if image.channels != channels {
         let entry = source.entry(index);
-        return Err(crate::Error::MixedChannels { entry, expected: channels, found: image.channels });
+        return Err(crate::Error::MixedChannels {
+            entry,
+            expected: channels,
+            found: image.channels,
+        });
     }
     Ok(image)
 }

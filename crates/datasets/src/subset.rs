@@ -64,7 +64,10 @@ impl ImageSource for Subset {
 /// assert_eq!((train.len(), held_out.len()), (80, 20));
 /// # Ok::<(), datasets::Error>(())
 /// ```
-pub fn hold_out(source: Arc<dyn ImageSource>, count: usize) -> Result<(Arc<dyn ImageSource>, Arc<dyn ImageSource>)> {
+pub fn hold_out(
+    source: Arc<dyn ImageSource>,
+    count: usize,
+) -> Result<(Arc<dyn ImageSource>, Arc<dyn ImageSource>)> {
     let len = source.len();
     if count == 0 || count >= len {
         return Err(Error::HoldOut { count, len });
@@ -89,7 +92,9 @@ mod tests {
         let source: Arc<dyn ImageSource> = Arc::new(Shapes::new(8, 60, 1));
         let (train, held_out) = hold_out(Arc::clone(&source), 13).unwrap();
         assert_eq!((train.len(), held_out.len()), (47, 13));
-        let entries = |part: &dyn ImageSource| (0..part.len()).map(|i| part.entry(i)).collect::<BTreeSet<_>>();
+        let entries = |part: &dyn ImageSource| {
+            (0..part.len()).map(|i| part.entry(i)).collect::<BTreeSet<_>>()
+        };
         let all: BTreeSet<_> = entries(&*train).union(&entries(&*held_out)).cloned().collect();
         assert_eq!(all, entries(&*source));
         let again = hold_out(source, 13).unwrap().1;

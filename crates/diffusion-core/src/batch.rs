@@ -23,6 +23,13 @@ impl Batch {
         self.len() == 0
     }
 
+    /// The `length` images from `start` on.
+    #[must_use]
+    pub fn narrow(&self, start: i64, length: i64) -> Self {
+        let cond = self.cond.narrow(start, length);
+        Self { images: self.images.narrow(0, start, length), cond }
+    }
+
     /// The same batch on another device.
     #[must_use]
     pub fn to_device(&self, device: Device) -> Self {

@@ -174,6 +174,7 @@ mod tests {
     #[should_panic(expected = "`sigma` has shape [1]")]
     fn one_level_for_the_whole_batch_is_refused() {
         let (x, sigma) = images();
-        stub(Preconditioning::default()).denoise(&x, &sigma.narrow(0, 0, 1), &Cond::none());
+        let level = sigma.narrow(0, 0, 1);
+        let _ = stub(Preconditioning::default()).denoise(&x, &level, &Cond::none());
     }
 }

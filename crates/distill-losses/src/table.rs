@@ -31,8 +31,10 @@ pub struct MethodInfo {
     pub file: &'static str,
     /// One line on how it works.
     pub summary: &'static str,
-    /// The published settings by role.
-    pub roles: fn() -> BTreeMap<String, RoleConfig>,
+    /// The published settings by role (for CIFAR-10, hundreds of millions of images).
+    pub published: fn() -> BTreeMap<String, RoleConfig>,
+    /// Settings by role for runs that two cores can do: some 50 to 1,000 kimg.
+    pub short_run: fn() -> BTreeMap<String, RoleConfig>,
     /// Its options with their defaults.
     pub options: fn() -> toml::Table,
     /// Makes it from a teacher, initial weights and options; options that are not given keep their defaults.
@@ -109,10 +111,12 @@ mod tests {
     #[test]
     fn every_row_names_its_players_and_options() {
         for entry in METHODS {
-            let configured: Vec<_> = (entry.roles)().into_keys().collect();
             let mut players: Vec<_> = entry.players.iter().map(Role::to_string).collect();
             players.sort();
-            assert_eq!(configured, players, "{}", entry.name);
+            for roles in [entry.published, entry.short_run] {
+                let configured: Vec<_> = roles().into_keys().collect();
+                assert_eq!(configured, players, "{}", entry.name);
+            }
             assert!(!(entry.options)().is_empty(), "{} has no options", entry.name);
         }
     }

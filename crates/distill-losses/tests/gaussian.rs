@@ -5,9 +5,9 @@
 
 use diffusion_core::{Cond, Denoiser, Generator, Noise};
 use diffusion_schedule::{Edm, Network, Preconditioned, Preconditioning};
-use distill_losses::{Distiller, Ingredients, method};
+use distill_losses::{Ingredients, method};
 use distill_trainer::{
-    Algorithm, Decay, EmaConfig, OptimizerConfig, RoleConfig, TrainConfig, Trainer,
+    Algorithm, Decay, DistillMethod, EmaConfig, OptimizerConfig, RoleConfig, TrainConfig, Trainer,
 };
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
@@ -27,20 +27,21 @@ fn train(name: &str, options: &str, initial: &Network, role: RoleConfig, kimg: f
         TrainConfig { batch: 256, kimg, tick_kimg: 1e6, seed: 1, roles, ..TrainConfig::default() };
     let mut trainer = Trainer::new(built, config, Device::Cpu).unwrap();
     trainer.run(&mut data).unwrap();
-    let student = moments(&*trainer_student(&trainer));
-    assert_close(name, student);
     let _averages = trainer.averaged();
+    assert_close(name, moments(&*trainer.method().student()));
     trainer.method().network().twin()
-}
-
-fn trainer_student(trainer: &Trainer<Box<dyn Distiller>>) -> Box<dyn Generator + '_> {
-    use distill_trainer::DistillMethod;
-    trainer.method().student()
 }
 
 fn fresh() -> Network {
     let backbone = MlpBackbone::new(MlpConfig::default(), &mut Noise::new(2));
     Preconditioned::new(Box::new(backbone), Preconditioning::Edm(Edm::default()))
+}
+
+/// A perceptron trained on the data, where the players of a distillation start.
+fn teacher() -> Network {
+    // 18 Heun steps, the sampler's default, end at a spread of 0.424 even with the exact denoiser.
+    let role = role(Algorithm::Adam, 3e-3, 0.9);
+    train("teacher", "sampler_steps = 64", &fresh(), role, 400.0)
 }
 
 fn role(algorithm: Algorithm, lr: f64, beta1: f64) -> RoleConfig {
@@ -74,17 +75,19 @@ fn assert_close(name: &str, [mean, std]: [[f64; 2]; 2]) {
 
 #[test]
 fn teacher_training_learns_the_data() {
-    train("teacher", "", &fresh(), role(Algorithm::Adam, 3e-3, 0.9), 400.0);
+    teacher();
 }
 
 #[test]
 fn sid_recovers_the_teacher() {
-    let initial = train("teacher", "", &fresh(), role(Algorithm::Adam, 3e-3, 0.9), 400.0);
+    let initial = teacher();
     train("sid", "", &initial, role(Algorithm::Adam, 1e-3, 0.0), 400.0);
 }
 
 #[test]
 fn consistency_distillation_recovers_the_teacher() {
-    let initial = train("teacher", "", &fresh(), role(Algorithm::Adam, 3e-3, 0.9), 400.0);
-    train("cd", "", &initial, role(Algorithm::RAdam, 1e-3, 0.9), 600.0);
+    let initial = teacher();
+    // With 18 levels the Heun steps themselves end at a spread of 0.424, with 40 at 0.404.
+    let options = "curriculum.scales.scales = 40";
+    train("cd", options, &initial, role(Algorithm::RAdam, 1e-3, 0.9), 1500.0);
 }

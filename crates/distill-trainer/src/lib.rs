@@ -20,11 +20,12 @@ mod method;
 pub mod observer;
 mod optimizer;
 mod player_state;
+pub mod settings;
 mod trainer;
 
 pub use checkpoint::{CheckpointFolder, Manifest};
 pub use config::{Decay, OnNonFinite, Precision, RoleConfig, TrainConfig};
-pub use ema::{AppliedEma, Ema, EmaConfig};
+pub use ema::{AppliedEma, Ema, EmaConfig, PowerEma, PowerProfile, posthoc_coefficients};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use method::{Directive, DistillMethod, Objective, Player, Progress, Role, Turn};

@@ -2,8 +2,8 @@
 
 use crate::latency::timed;
 use crate::{
-    Error, ImageShape, Latency, Measurement, Metric, RandomConvFeatures, RandomFeatureFrechet,
-    Report, Result, SlicedWasserstein,
+    Error, ImageShape, Latency, Measurement, Metric, PixelSlicedWasserstein, RandomConvFeatures,
+    RandomFeatureFrechet, Report, Result,
 };
 use diffusion_core::{Batch, Cond, Generator, Noise};
 use std::fmt;
@@ -75,7 +75,7 @@ impl<'a> Evaluation<'a> {
         let net = RandomConvFeatures::new(device);
         let frechet = RandomFeatureFrechet::from_images(net, &reference.images, batch)?;
         let mut noise = Noise::new(DIRECTIONS_SEED);
-        let sliced = SlicedWasserstein::new(&reference.images, N_DIRECTIONS, &mut noise)?;
+        let sliced = PixelSlicedWasserstein::new(&reference.images, N_DIRECTIONS, &mut noise)?;
         Ok(Self {
             reference,
             shape: ImageShape::of(&reference.images)?,

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 /// ```
 ///
 /// # Source
-/// Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
+/// Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
 ///
 /// # Example
 /// ```
@@ -122,7 +122,7 @@ impl GaussianStats {
         Ok(&self.scatter / (self.n - 1) as f64)
     }
 
-    /// The covariance with divisor `N`, `[D, D]`, f64, on the CPU: the one of the StyleGAN2 and StyleGAN3 programs.
+    /// The covariance with divisor `N`, `[D, D]`, f64, on the CPU: the one of `stylegan2-ada-pytorch`.
     ///
     /// # Errors
     /// [`Error::TooFew`] without any vector.

@@ -8,7 +8,7 @@
 //! - [`FeatureFrechet`] is the Fréchet distance in the features of any [`FeatureExtractor`]. The one extractor that
 //!   needs no download is [`RandomConvFeatures`]; its distance, [`RandomFeatureFrechet`], ranks generators on small
 //!   data and **is not FID**.
-//! - [`SlicedWasserstein`] compares pixels, without any network.
+//! - [`PixelSlicedWasserstein`] compares pixels, without any network.
 //! - [`GaussianStats`], [`frechet_distance`], [`sliced_wasserstein`], [`ByteRule`] and [`ByteScale`] are the parts, for
 //!   use with other features.
 //! - [`measure`] times a generator; [`Evaluation`] generates, times and measures, and yields a [`Report`].
@@ -26,7 +26,7 @@
 //! # Example
 //! ```
 //! use diffusion_core::Noise;
-//! use metrics::{Metric, RandomConvFeatures, RandomFeatureFrechet, SlicedWasserstein};
+//! use metrics::{Metric, RandomConvFeatures, RandomFeatureFrechet, PixelSlicedWasserstein};
 //! use tch::Device;
 //!
 //! let mut noise = Noise::new(0);
@@ -36,7 +36,7 @@
 //! let net = RandomConvFeatures::new(Device::Cpu);
 //! let metrics: [Box<dyn Metric>; 2] = [
 //!     Box::new(RandomFeatureFrechet::from_images(net, &real, 32)?),
-//!     Box::new(SlicedWasserstein::new(&real, 64, &mut noise)?),
+//!     Box::new(PixelSlicedWasserstein::new(&real, 64, &mut noise)?),
 //! ];
 //! for mut metric in metrics {
 //!     for batch in fake.split(32, 0) {
@@ -62,6 +62,7 @@ mod gaussian_stats;
 mod image_shape;
 mod latency;
 mod metric;
+mod pixel_sliced_wasserstein;
 mod random_features;
 mod report;
 mod sliced_wasserstein;
@@ -77,6 +78,7 @@ pub use gaussian_stats::GaussianStats;
 pub use image_shape::ImageShape;
 pub use latency::{Latency, measure};
 pub use metric::{Direction, Metric, MetricInfo};
+pub use pixel_sliced_wasserstein::PixelSlicedWasserstein;
 pub use random_features::{RandomConvFeatures, RandomFeatureFrechet};
 pub use report::{Measurement, Report, table};
-pub use sliced_wasserstein::{Order, SlicedWasserstein, random_directions, sliced_wasserstein};
+pub use sliced_wasserstein::{Order, random_directions, sliced_wasserstein};

@@ -12,10 +12,10 @@ use tch::Tensor;
 /// # Example
 /// ```
 /// use diffusion_core::Noise;
-/// use metrics::{Metric, SlicedWasserstein};
+/// use metrics::{Metric, PixelSlicedWasserstein};
 /// let mut noise = Noise::new(0);
 /// let real = noise.normal(&[64, 1, 8, 8]) * 0.3;
-/// let mut metric: Box<dyn Metric> = Box::new(SlicedWasserstein::new(&real, 32, &mut noise)?);
+/// let mut metric: Box<dyn Metric> = Box::new(PixelSlicedWasserstein::new(&real, 32, &mut noise)?);
 /// metric.update(&real.narrow(0, 0, 40))?;
 /// metric.update(&real.narrow(0, 40, 24))?;
 /// assert!(metric.value()? < 1e-12);

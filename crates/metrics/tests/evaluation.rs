@@ -90,7 +90,7 @@ fn conditions_come_in_the_reference_proportions_with_their_images() {
 }
 
 #[test]
-fn a_report_survives_the_table_and_more_metrics() {
+fn a_report_with_more_metrics_survives_json_and_fills_a_table() {
     let reference = reference(32);
     let net = RandomConvFeatures::new(Device::Cpu);
     let half = reference.images.narrow(0, 0, 16);
@@ -98,6 +98,11 @@ fn a_report_survives_the_table_and_more_metrics() {
     let mut evaluation = Evaluation::new(&reference, 16, Device::Cpu).unwrap().with_metric(second);
     let report = evaluation.run("one", &scaled(0.3), 16, &Noise::new(0)).unwrap().report;
     assert_eq!((report.nfe, report.measurements.len()), (Some(3), 3));
+    let json = serde_json::to_string(&report).unwrap();
+    let read: Report = serde_json::from_str(&json).unwrap();
+    assert_eq!(read.measurements[1].info, report.measurements[1].info);
+    let (written, read) = (report.value("SW1").unwrap(), read.value("SW1").unwrap());
+    assert!((read - written).abs() < 1e-15); // JSON may cost the last bit
     let text = table(&[report]);
     assert!(text.lines().next().unwrap().ends_with("random-FD     SW1  random-FD [2]"), "{text}");
     assert!(text.contains("32 reference images") && text.contains("16 reference images"));

@@ -167,7 +167,7 @@ mod tests {
             assert_eq!(step.index, seen.len());
             seen.push(step.sigma);
         };
-        sampler.sample_with(&recorder, &z, &Cond::none(), &mut unit_noise, &mut observer);
+        let _ = sampler.sample_with(&recorder, &z, &Cond::none(), &mut unit_noise, &mut observer);
         (recorder.0.into_inner(), draws, seen)
     }
 

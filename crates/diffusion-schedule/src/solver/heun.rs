@@ -8,8 +8,8 @@ use tch::Tensor;
 /// second order.
 ///
 /// ```text
-/// x_e = x + (to - from) s,           s  = (x - D(x; from)) / from
-/// x'  = x + (to - from) (s + s') / 2, s' = (x_e - D(x_e; to)) / to
+/// x_e = x + (to - from) s,              s  = (x - D(x; from)) / from
+/// x'  = x + (to - from) (s + s') / 2,   s' = (x_e - D(x_e; to)) / to
 /// ```
 ///
 /// The slope at level 0 does not exist: images with `to = 0` keep the Euler result, decided on the device.
@@ -81,6 +81,6 @@ mod tests {
     fn a_level_for_the_whole_batch_is_refused() {
         let x = Tensor::ones([2, 1, 1, 1], (Kind::Float, Device::Cpu));
         let level = Tensor::from_slice(&[2.0f32]);
-        Heun.step(&Half, &x, &level, &level, &Cond::none());
+        let _ = Heun.step(&Half, &x, &level, &level, &Cond::none());
     }
 }

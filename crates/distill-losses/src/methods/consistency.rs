@@ -1,7 +1,9 @@
 //! Consistency models: distillation from a teacher, or training from data alone.
 
 use super::{options, require};
-use crate::terms::{ConsistencyPair, Curriculum, Distance, Scales, TargetEma, consistency_loss};
+use crate::terms::{
+    ConsistencyPair, Curriculum, Distance, Scales, TargetEma, adjacent_levels, consistency_loss,
+};
 use crate::{Distiller, Ingredients, MethodInfo, Result, WithDropout};
 use diffusion_core::{Batch, Denoiser, Generator, Noise, State};
 use diffusion_schedule::{
@@ -10,7 +12,7 @@ use diffusion_schedule::{
 };
 use distill_trainer::{
     Algorithm, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role,
-    RoleConfig, Turn,
+    RoleConfig, Turn, settings,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,12 +33,13 @@ pub(crate) const DISTILLATION_INFO: MethodInfo = MethodInfo {
     needs_teacher: true,
     file: "consistency.rs",
     summary: "neighbors on the teacher's trajectory get the same answer",
-    roles,
+    published,
+    short_run,
     options: || toml::Table::try_from(ConsistencyConfig::distillation()).unwrap_or_default(),
     build: |ingredients, table| {
         let config = with_defaults(ConsistencyConfig::distillation(), table);
-        let mode = ConsistencyMode::Distillation;
-        Ok(Box::new(Consistency::new(ingredients, mode, options(DISTILLATION, &config)?)?))
+        let config = options(DISTILLATION, &config)?;
+        Ok(Box::new(Consistency::new(ingredients, ConsistencyMode::Distillation, config)?))
     },
 };
 
@@ -49,12 +52,13 @@ pub(crate) const TRAINING_INFO: MethodInfo = MethodInfo {
     needs_teacher: false,
     file: "consistency.rs",
     summary: "the same from data alone, with a growing number of levels",
-    roles,
+    published,
+    short_run,
     options: || toml::Table::try_from(ConsistencyConfig::training()).unwrap_or_default(),
     build: |ingredients, table| {
         let config = with_defaults(ConsistencyConfig::training(), table);
-        let mode = ConsistencyMode::Training;
-        Ok(Box::new(Consistency::new(ingredients, mode, options(TRAINING, &config)?)?))
+        let config = options(TRAINING, &config)?;
+        Ok(Box::new(Consistency::new(ingredients, ConsistencyMode::Training, config)?))
     },
 };
 
@@ -186,16 +190,8 @@ impl Consistency {
     /// A random level and its cleaner neighbor for each image.
     fn levels(&self, n: i64, step: u64, noise: &mut Noise) -> [Tensor; 2] {
         let scales = self.config.curriculum.scales(step);
-        let last = (scales - 1) as f64;
         let indices = noise.integers(n as usize, scales - 1);
-        let level = |offset: f64| {
-            let sigmas: Vec<f32> = indices
-                .iter()
-                .map(|&i| self.config.grid.at((i as f64 + offset) / last) as f32)
-                .collect();
-            Tensor::from_slice(&sigmas).to_device(noise.device())
-        };
-        [level(0.0), level(1.0)]
+        adjacent_levels(&self.config.grid, &indices, scales, noise.device())
     }
 }
 
@@ -274,14 +270,23 @@ impl Distiller for Consistency {
 /// The user's table over a mode's defaults.
 fn with_defaults(defaults: ConsistencyConfig, table: &toml::Table) -> toml::Table {
     let mut merged = toml::Table::try_from(defaults).unwrap_or_default();
-    merged.extend(table.clone());
+    settings::merge(&mut merged, table.clone());
     merged
 }
 
 /// The published settings for CIFAR-10.
-fn roles() -> BTreeMap<String, RoleConfig> {
+fn published() -> BTreeMap<String, RoleConfig> {
     let optimizer =
         OptimizerConfig { algorithm: Algorithm::RAdam, lr: 4e-4, ..OptimizerConfig::default() };
     let ema = Some(EmaConfig::Constant { decay: 0.9999 });
     BTreeMap::from([(STUDENT.to_string(), RoleConfig { optimizer, ema, ..RoleConfig::default() })])
+}
+
+/// Settings for runs of some 50 to 1,000 kimg.
+fn short_run() -> BTreeMap<String, RoleConfig> {
+    let mut roles = published();
+    for role in roles.values_mut() {
+        role.ema = Some(EmaConfig::HalfLife { kimg: 10.0, ramp_up: Some(0.1) });
+    }
+    roles
 }

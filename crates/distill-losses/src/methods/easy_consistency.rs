@@ -28,7 +28,8 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
     needs_teacher: false,
     file: "easy_consistency.rs",
     summary: "tunes a diffusion model on data; the two levels of a pair draw together in stages",
-    roles,
+    published,
+    short_run,
     options: || toml::Table::try_from(EasyConsistencyConfig::default()).unwrap_or_default(),
     build: |ingredients, table| {
         Ok(Box::new(EasyConsistency::new(ingredients, options(NAME, table)?)?))
@@ -133,9 +134,19 @@ impl Distiller for EasyConsistency {
 }
 
 /// The published settings for CIFAR-10.
-fn roles() -> BTreeMap<String, RoleConfig> {
+fn published() -> BTreeMap<String, RoleConfig> {
     let optimizer =
         OptimizerConfig { algorithm: Algorithm::RAdam, lr: 1e-4, ..OptimizerConfig::default() };
     let ema = Some(EmaConfig::Constant { decay: 0.9999 });
     BTreeMap::from([(STUDENT.to_string(), RoleConfig { optimizer, ema, ..RoleConfig::default() })])
+}
+
+/// Settings for runs of some 50 to 1,000 kimg.
+fn short_run() -> BTreeMap<String, RoleConfig> {
+    let mut roles = published();
+    for role in roles.values_mut() {
+        role.optimizer.lr = 4e-4;
+        role.ema = Some(EmaConfig::HalfLife { kimg: 10.0, ramp_up: Some(0.1) });
+    }
+    roles
 }

@@ -30,7 +30,8 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
     needs_teacher: true,
     file: "score_identity.rs",
     summary: "one step, data-free; the generator descends through teacher and fake score",
-    roles,
+    published,
+    short_run,
     options: || toml::Table::try_from(ScoreIdentityConfig::default()).unwrap_or_default(),
     build: |ingredients, table| {
         Ok(Box::new(ScoreIdentity::new(ingredients, options(NAME, table)?)?))
@@ -176,11 +177,23 @@ fn level(batch: &Batch, sigma: f64) -> Tensor {
 }
 
 /// SiD's settings for CIFAR-10.
-fn roles() -> BTreeMap<String, RoleConfig> {
+fn published() -> BTreeMap<String, RoleConfig> {
     let optimizer =
         OptimizerConfig { lr: 1e-5, betas: [0.0, 0.999], ..OptimizerConfig::default() };
     let ema = EmaConfig::HalfLife { kimg: 500.0, ramp_up: Some(0.05) };
     let fake = RoleConfig { optimizer, ..RoleConfig::default() };
     let generator = RoleConfig { ema: Some(ema), ..fake.clone() };
     BTreeMap::from([(GENERATOR.to_string(), generator), (FAKE_SCORE.to_string(), fake)])
+}
+
+/// Settings for runs of some 50 to 1,000 kimg.
+fn short_run() -> BTreeMap<String, RoleConfig> {
+    let mut roles = published();
+    for role in roles.values_mut() {
+        role.optimizer.lr = 3e-4;
+    }
+    if let Some(generator) = roles.get_mut(GENERATOR.0) {
+        generator.ema = Some(EmaConfig::HalfLife { kimg: 5.0, ramp_up: Some(0.1) });
+    }
+    roles
 }

@@ -8,7 +8,7 @@ use diffusion_schedule::{
     Density, EdmSampler, EdmWeighting, LogNormal, Network, Sampler, SamplerConfig, Sampling,
 };
 use distill_trainer::{
-    DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role, RoleConfig, Turn,
+    Decay, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role, RoleConfig, Turn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,7 +27,8 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
     needs_teacher: false,
     file: "teacher.rs",
     summary: "denoising at log-normally distributed levels",
-    roles,
+    published,
+    short_run,
     options: || toml::Table::try_from(TeacherTrainingConfig::default()).unwrap_or_default(),
     build: |ingredients, table| {
         Ok(Box::new(TeacherTraining::new(ingredients, options(NAME, table)?)?))
@@ -119,11 +120,23 @@ impl Distiller for TeacherTraining {
 }
 
 /// EDM's settings for CIFAR-10.
-fn roles() -> BTreeMap<String, RoleConfig> {
+fn published() -> BTreeMap<String, RoleConfig> {
     let network = RoleConfig {
         optimizer: OptimizerConfig::default().with_lr(1e-3),
         warmup_kimg: 10_000.0,
         ema: Some(EmaConfig::HalfLife { kimg: 500.0, ramp_up: Some(0.05) }),
+        ..RoleConfig::default()
+    };
+    BTreeMap::from([(NETWORK.to_string(), network)])
+}
+
+/// Settings for runs of some 50 to 1,000 kimg.
+fn short_run() -> BTreeMap<String, RoleConfig> {
+    let network = RoleConfig {
+        optimizer: OptimizerConfig::default().with_lr(1e-3),
+        warmup_kimg: 6.4,
+        decay: Decay::Step { at: 0.7, factor: 0.3 },
+        ema: Some(EmaConfig::HalfLife { kimg: 10.0, ramp_up: Some(0.1) }),
         ..RoleConfig::default()
     };
     BTreeMap::from([(NETWORK.to_string(), network)])

@@ -2,8 +2,30 @@
 
 use super::Distance;
 use diffusion_core::{Cond, Denoiser, shape};
-use diffusion_schedule::Solver;
-use tch::Tensor;
+use diffusion_schedule::{KarrasGrid, Solver};
+use tch::{Device, Tensor};
+
+/// The levels at `indices` of a grid of `scales` levels, and their cleaner neighbors: `[t, r]`, each `[B]`, `f32`.
+///
+/// ```text
+/// t = grid(i / (scales − 1)),   r = grid((i+1) / (scales − 1)),   i in 0..scales − 1
+/// ```
+///
+/// # Source
+/// Song et al. 2023, arXiv:2303.01469, algorithms 2 and 3; official code `cm/karras_diffusion.py`.
+pub fn adjacent_levels(
+    grid: &KarrasGrid,
+    indices: &[u64],
+    scales: u64,
+    device: Device,
+) -> [Tensor; 2] {
+    let level = |offset: u64| {
+        let position = |&i: &u64| (i + offset) as f64 / (scales - 1) as f64;
+        let sigmas: Vec<f32> = indices.iter().map(|i| grid.at(position(i)) as f32).collect();
+        Tensor::from_slice(&sigmas).to_device(device)
+    };
+    [level(0), level(1)]
+}
 
 /// Two points on one trajectory: a noisier one at `t` and a cleaner one at `r < t`.
 #[derive(Debug)]
@@ -73,4 +95,18 @@ pub fn consistency_loss(
         target.denoise(&pair.x_r, &pair.r, cond)
     };
     distance.per_image(&student.denoise(&pair.x_t, &pair.t, cond), &goal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbors_meet_and_end_at_the_ends_of_the_grid() {
+        let grid = KarrasGrid::default();
+        let [t, r] = adjacent_levels(&grid, &[0, 1, 2], 4, Device::Cpu);
+        assert_eq!(t.narrow(0, 1, 2), r.narrow(0, 0, 2));
+        assert_eq!(t.double_value(&[0]) as f32, 80.0);
+        assert_eq!(r.double_value(&[2]) as f32, 0.002);
+    }
 }

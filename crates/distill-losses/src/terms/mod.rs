@@ -10,7 +10,7 @@ mod easy_consistency;
 mod progressive;
 mod score_identity;
 
-pub use consistency::{ConsistencyPair, consistency_loss};
+pub use consistency::{ConsistencyPair, adjacent_levels, consistency_loss};
 pub use curriculum::{Curriculum, Scales, TargetEma};
 pub use denoising::denoising_loss;
 pub use distance::Distance;

@@ -1,5 +1,9 @@
 //! Exponential moving averages of weights.
 
+mod power;
+
+pub use power::{PowerEma, PowerProfile, posthoc_coefficients};
+
 use crate::{Error, Progress, Result};
 use diffusion_core::{Parameters, State};
 use serde::{Deserialize, Serialize};
@@ -21,13 +25,21 @@ pub enum EmaConfig {
         /// The half-life is at most this share of the images seen so far; `None` turns the ramp-up off.
         ramp_up: Option<f64>,
     },
+    /// A memory that is a constant share of the run: see [`PowerEma`].
+    Power {
+        /// Relative standard deviation of the average's weight, in `(0, 1/√12]`; 0.05 to 0.1 is usual.
+        std: f64,
+    },
 }
 
 impl EmaConfig {
     /// The share of the old average that is kept in a step of `batch` images; `seen` images came before the step.
     ///
     /// For the half-life form `decay = 0.5^(batch / min(half_life, ramp_up · seen))`: at the start the average equals
-    /// the weights.
+    /// the weights. For the power-function form see [`PowerEma::decay`].
+    ///
+    /// # Panics
+    /// If a power function's `std` is not in `(0, 1/√12]`; [`EmaConfig::validate`] finds that.
     ///
     /// # Source
     /// Karras et al. 2022, arXiv:2206.00364; official code `training/training_loop.py`.
@@ -39,6 +51,7 @@ impl EmaConfig {
                 let half_life = (kimg * 1000.0).min(ramped);
                 0.5_f64.powf(batch as f64 / half_life.max(1e-8))
             }
+            Self::Power { std } => PowerEma::from_std(std).decay(seen, batch),
         }
     }
 
@@ -60,6 +73,9 @@ impl EmaConfig {
             }
             Self::HalfLife { ramp_up: Some(ramp), .. } if !(ramp.is_finite() && ramp > 0.0) => {
                 fail("ramp_up", ramp, "must be positive")
+            }
+            Self::Power { std } if !(std > 0.0 && std <= PowerEma::LARGEST_STD) => {
+                fail("std", std, "must be in (0, 1/√12 = 0.2886]")
             }
             _ => Ok(()),
         }
@@ -166,11 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn a_power_function_is_checked_and_used() {
+        let config: EmaConfig = serde_json::from_str(r#"{"kind": "power", "std": 0.1}"#).unwrap();
+        config.validate("ema").unwrap();
+        assert_eq!(config.decay(300, 100), PowerEma::from_std(0.1).decay(300, 100));
+        for std in [0.0, -0.1, 0.29, f64::NAN] {
+            let error = EmaConfig::Power { std }.validate("roles.student.ema").unwrap_err();
+            assert!(error.to_string().contains("`roles.student.ema.std`"), "{error}");
+        }
+    }
+
+    #[test]
     fn applying_is_undone_even_after_a_panic() {
         let mut params = Parameters::new(Device::Cpu);
         let mut w = params.trainable("w", Tensor::from(0f32));
         let mut ema = Ema::new(EmaConfig::Constant { decay: 0.75 }, &params);
-        tch::no_grad(|| w.fill_(4.0));
+        let _ = tch::no_grad(|| w.fill_(4.0));
         ema.update(Progress::default(), 1).unwrap();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _average = ema.applied();

@@ -57,7 +57,7 @@ impl UpdateRule for RAdam {
                 if self.config.decoupled_weight_decay {
                     let _ = param.g_mul_scalar_(1.0 - lr * weight_decay);
                 } else {
-                    grad = grad + &param * weight_decay;
+                    grad += &param * weight_decay;
                 }
             }
             let _ = exp_avg.lerp_(&grad, 1.0 - beta1);

@@ -1,0 +1,6 @@
+//! Every format read back from files made here, every kind of bad input, and the loader's promises.
+
+mod bad_input;
+mod fixtures;
+mod formats;
+mod loader;

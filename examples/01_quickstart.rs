@@ -1,0 +1,116 @@
+//! The whole story on built-in pictures: train a teacher, distil it to one step, compare both.
+//!
+//! ```text
+//! cargo xtask quickstart                                   # sets everything up first
+//! cargo run --release --example 01_quickstart -- [FOLDER]  # FOLDER defaults to runs/quickstart
+//! ```
+//!
+//! Takes about 6 minutes on two CPU cores. Expect a table like this one, and in the folder `real.png`, `teacher.png`
+//! and `student.png`, in which circles, squares and triangles of four colors are easy to tell:
+//!
+//! ```text
+//! (the table of the last run is in docs/results/quickstart.md)
+//! ```
+
+use anyhow::Result;
+use fewstep::datasets::{Loader, Shapes, images};
+use fewstep::diffusion_schedule::Edm;
+use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
+use fewstep::metrics::{Evaluation, table};
+use fewstep::prelude::*;
+use fewstep::unet::Architecture;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SIZE: u32 = 16;
+const CLASSES: i64 = 12;
+const N_EVAL: i64 = 1024;
+
+fn main() -> Result<()> {
+    fewstep::libtorch_ext::process::tune_allocator();
+    let out = PathBuf::from(std::env::args().nth(1).unwrap_or("runs/quickstart".into()));
+    let device = device::parse("auto")?;
+
+    // 1. Data: three shapes in four colors, drawn on the fly. Held-out pictures come from another seed.
+    let training = Arc::new(Shapes::new(SIZE, 20_000, 0));
+    let held_out = images(&Shapes::new(SIZE, 2 * N_EVAL as usize, 1), 0..2 * N_EVAL as usize)?;
+
+    // 2. The teacher: a DDPM++ of 0.2 million parameters, trained as EDM trains it.
+    let config = ModelConfig {
+        architecture: Architecture::SongUnet(SongUnetConfig {
+            img_resolution: i64::from(SIZE),
+            label_dim: CLASSES,
+            model_channels: 16,
+            channel_mult: vec![1, 2],
+            num_blocks: 1,
+            attn_resolutions: vec![8],
+            dropout: 0.0,
+            ..SongUnetConfig::default()
+        }),
+        preconditioning: Preconditioning::Edm(Edm::default()),
+        sampler: None,
+    };
+    let fresh = config.build(&mut Noise::new(0).stream("weights"), device)?;
+    println!("teacher: {} parameters, on {device:?}", fresh.parameters().count());
+    let teacher =
+        run("teacher", &Ingredients::train(&fresh), 64.0, &training, &config, &out.join("teacher"))?;
+
+    // 3. The student: one step, distilled without data by score identity distillation.
+    let student =
+        run("sid", &Ingredients::distill(&teacher), 64.0, &training, &config, &out.join("student"))?;
+
+    // 4. The comparison: the same latents and labels for every sampler.
+    let reference = held_out.narrow(0, N_EVAL);
+    let other_half = held_out.narrow(N_EVAL, N_EVAL);
+    let mut evaluation = Evaluation::new(&reference, 128, device)?;
+    let mut reports = vec![evaluation.real("real images", &other_half.images)?];
+    let edm = |steps| EdmSampler { steps, ..EdmSampler::default() };
+    let generators: [(&str, Box<dyn Generator>); 3] = [
+        ("teacher", Box::new(Sampling::new(&teacher, edm(18)))),
+        ("teacher, few steps", Box::new(Sampling::new(&teacher, edm(3)))),
+        ("student", Box::new(Sampling::new(&student, OneStep { sigma: 2.5 }))),
+    ];
+    let mut pictures = Vec::new();
+    for (name, generator) in generators {
+        let evaluated = evaluation.run(name, &*generator, N_EVAL, &Noise::new(7).on(device))?;
+        reports.push(evaluated.report);
+        pictures.push(evaluated.images.narrow(0, 0, 96));
+    }
+    write_grid(&out.join("real.png"), &other_half.images.narrow(0, 0, 96), 12)?;
+    write_grid(&out.join("teacher.png"), &pictures[0], 12)?;
+    write_grid(&out.join("teacher_5_nfe.png"), &pictures[1], 12)?;
+    write_grid(&out.join("student.png"), &pictures[2], 12)?;
+    println!("\n{}\neverything is in {}", table(&reports), out.display());
+    Ok(())
+}
+
+/// Trains a method's students for `kimg` thousand images and saves the averaged one in `out`.
+fn run(
+    name: &str,
+    ingredients: &Ingredients<'_>,
+    kimg: f64,
+    data: &Arc<Shapes>,
+    config: &ModelConfig,
+    out: &Path,
+) -> Result<Network> {
+    let entry = method(name)?;
+    let run = TrainConfig { kimg, roles: (entry.short_run)(), ..TrainConfig::default() };
+    let device = ingredients.initial.parameters().device();
+    let example = images(&**data, 0..48)?;
+    let grid = SampleGrid::new(out.join("samples"), [3, SIZE.into(), SIZE.into()], [4, 12], &Noise::new(1).on(device))
+        .labelled(example.cond)
+        .every(5);
+    let mut trainer = Trainer::new((entry.build)(ingredients, &Default::default())?, run, device)?
+        .label(entry.title)
+        .observe(Console::new())
+        .observe(JsonLines::create(out.join("log.jsonl"))?)
+        .observe(LossCurves::new(out.join("curves.png")))
+        .observe(grid);
+    trainer.run(&mut Loader::new(data.clone(), 0)?)?;
+
+    let _averages = trainer.averaged();
+    let network = trainer.method().network();
+    let config = ModelConfig { sampler: Some(trainer.method().sampler()), ..config.clone() };
+    unet::save(&out.join("model.safetensors"), network.parameters(), &config)?;
+    Ok(network.twin())
+}
