@@ -16,6 +16,7 @@ use anyhow::Result;
 use fewstep::datasets::{Loader, Shapes, images};
 use fewstep::diffusion_schedule::Edm;
 use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
+use fewstep::libtorch_ext;
 use fewstep::metrics::{Evaluation, table};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
@@ -27,7 +28,7 @@ const CLASSES: i64 = 12;
 const N_EVAL: i64 = 1024;
 
 fn main() -> Result<()> {
-    fewstep::libtorch_ext::process::tune_allocator();
+    libtorch_ext::process::tune_allocator();
     let out = PathBuf::from(std::env::args().nth(1).unwrap_or("runs/quickstart".into()));
     let device = device::parse("auto")?;
 
@@ -52,12 +53,24 @@ fn main() -> Result<()> {
     };
     let fresh = config.build(&mut Noise::new(0).stream("weights"), device)?;
     println!("teacher: {} parameters, on {device:?}", fresh.parameters().count());
-    let teacher =
-        run("teacher", &Ingredients::train(&fresh), 64.0, &training, &config, &out.join("teacher"))?;
+    let teacher = run(
+        "teacher",
+        &Ingredients::train(&fresh),
+        64.0,
+        &training,
+        &config,
+        &out.join("teacher"),
+    )?;
 
     // 3. The student: one step, distilled without data by score identity distillation.
-    let student =
-        run("sid", &Ingredients::distill(&teacher), 64.0, &training, &config, &out.join("student"))?;
+    let student = run(
+        "sid",
+        &Ingredients::distill(&teacher),
+        64.0,
+        &training,
+        &config,
+        &out.join("student"),
+    )?;
 
     // 4. The comparison: the same latents and labels for every sampler.
     let reference = held_out.narrow(0, N_EVAL);
@@ -97,9 +110,14 @@ fn run(
     let run = TrainConfig { kimg, roles: (entry.short_run)(), ..TrainConfig::default() };
     let device = ingredients.initial.parameters().device();
     let example = images(&**data, 0..48)?;
-    let grid = SampleGrid::new(out.join("samples"), [3, SIZE.into(), SIZE.into()], [4, 12], &Noise::new(1).on(device))
-        .labelled(example.cond)
-        .every(5);
+    let grid = SampleGrid::new(
+        out.join("samples"),
+        [3, SIZE.into(), SIZE.into()],
+        [4, 12],
+        &Noise::new(1).on(device),
+    )
+    .labelled(example.cond)
+    .every(5);
     let mut trainer = Trainer::new((entry.build)(ingredients, &Default::default())?, run, device)?
         .label(entry.title)
         .observe(Console::new())

@@ -48,6 +48,8 @@ impl Ingredients<'_> {
 
 impl std::fmt::Debug for Ingredients<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ingredients").field("teacher", &self.teacher.is_some()).finish_non_exhaustive()
+        f.debug_struct("Ingredients")
+            .field("teacher", &self.teacher.is_some())
+            .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,9 @@ pub enum Error {
         known: Vec<&'static str>,
     },
     /// A method that needs a teacher was given none.
-    #[error("method `{0}` needs a trained teacher; train one first (method `teacher`) or pass a checkpoint")]
+    #[error(
+        "method `{0}` needs a trained teacher; train one first (method `teacher`) or pass a checkpoint"
+    )]
     MissingTeacher(&'static str),
     /// An option that the method does not have, or a value of the wrong type.
     #[error("options of method `{method}`: {reason}")]

@@ -29,7 +29,6 @@ fn values(network: &Network) -> Vec<Tensor> {
 #[test]
 fn every_method_conforms() {
     for entry in METHODS {
-        eprintln!("method `{}`", entry.name);
         let teacher = network(5);
         conformance::check(&|| build(entry, &teacher), &batch(8));
         let players: Vec<_> = build(entry, &teacher).players().iter().map(|p| p.role).collect();
@@ -45,17 +44,17 @@ fn a_turn_moves_exactly_its_players() {
         let method = build(entry, &teacher);
         let turns = method.turns(Progress::default());
         assert!(!turns.is_empty());
-        let start: Vec<_> = weights(&method);
+        let start: Vec<_> = weights(&*method);
         let config = TrainConfig { batch: 8, kimg: 0.016, ..TrainConfig::default() };
         let mut trainer = Trainer::new(method, config, Device::Cpu).unwrap();
         trainer.run(&mut GaussianData::new(&[0.3, -0.2], 0.5, 1)).unwrap();
-        let moved = weights(trainer.method());
+        let moved = weights(&**trainer.method());
         assert!(start.iter().zip(&moved).all(|(a, b)| a != b), "`{}`: a player rests", entry.name);
         assert_eq!(before, values(&teacher), "`{}` moved the teacher", entry.name);
     }
 }
 
-fn weights(method: &Box<dyn Distiller>) -> Vec<Vec<Tensor>> {
+fn weights(method: &dyn Distiller) -> Vec<Vec<Tensor>> {
     let copy = |player: distill_trainer::Player<'_>| {
         player.parameters.trained().map(|p| p.tensor.detach().copy()).collect()
     };

@@ -179,7 +179,8 @@ fn read(folder: &Path) -> Result<Saved> {
     let manifest: Manifest =
         serde_json::from_slice(&manifest).map_err(|error| bad(MANIFEST, error.to_string()))?;
     if manifest.format != FORMAT {
-        let reason = format!("format {} is not {FORMAT}; use the version that wrote it", manifest.format);
+        let reason =
+            format!("format {} is not {FORMAT}; use the version that wrote it", manifest.format);
         return Err(bad(MANIFEST, reason));
     }
     let path = folder.join(TENSORS);

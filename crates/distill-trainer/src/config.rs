@@ -68,13 +68,20 @@ impl RoleConfig {
     /// The learning rate after `images` of `total`.
     pub fn lr(&self, images: u64, total: u64) -> f64 {
         let images = images as f64;
-        let warmup = if self.warmup_kimg > 0.0 { images / (self.warmup_kimg * 1000.0) } else { 1.0 };
+        let warmup =
+            if self.warmup_kimg > 0.0 { images / (self.warmup_kimg * 1000.0) } else { 1.0 };
         let done = images / (total as f64).max(1.0);
         let decay = match self.decay {
             Decay::Constant => 1.0,
             Decay::Linear => (1.0 - done).max(0.0),
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
-            Decay::Step { at, factor } => if done < at { 1.0 } else { factor },
+            Decay::Step { at, factor } => {
+                if done < at {
+                    1.0
+                } else {
+                    factor
+                }
+            }
         };
         self.optimizer.lr * warmup.min(1.0) * decay
     }
@@ -90,7 +97,8 @@ impl RoleConfig {
             positive_or(&format!("{prefix}.decay.at"), at, false)?;
             positive_or(&format!("{prefix}.decay.factor"), factor, true)?;
         }
-        self.clip_norm.map_or(Ok(()), |clip| positive_or(&format!("{prefix}.clip_norm"), clip, false))
+        self.clip_norm
+            .map_or(Ok(()), |clip| positive_or(&format!("{prefix}.clip_norm"), clip, false))
     }
 }
 

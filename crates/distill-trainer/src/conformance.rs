@@ -115,6 +115,8 @@ fn snapshot<M: DistillMethod>(method: &M) -> Vec<Tensor> {
     method
         .players()
         .iter()
-        .flat_map(|player| player.parameters.iter().map(|parameter| parameter.tensor.detach().copy()))
+        .flat_map(|player| {
+            player.parameters.iter().map(|parameter| parameter.tensor.detach().copy())
+        })
         .collect()
 }

@@ -21,7 +21,9 @@ pub enum Error {
         expected: &'static str,
     },
     /// A configuration for a role that the method does not have, or none for one that it has.
-    #[error("the run configures the roles {configured:?}, but the method's players are {players:?}")]
+    #[error(
+        "the run configures the roles {configured:?}, but the method's players are {players:?}"
+    )]
     Roles {
         /// Roles in the configuration.
         configured: Vec<String>,

@@ -3,7 +3,7 @@
 use crate::{Ema, Error, OnNonFinite, Optimizer, Player, Progress, Result, Role, RoleConfig, Turn};
 use diffusion_core::State;
 use libtorch_ext::fused;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// The largest gradient that [`OnNonFinite::ZeroGrad`] leaves, as in the EDM family's code.
 const LARGEST_GRAD: f64 = 1e5;
@@ -40,11 +40,9 @@ impl PlayerState {
         Ok(fused::zero_grads(&self.params)?)
     }
 
-    /// The norm of all gradients together, and whether it is finite.
-    pub(crate) fn grad_norm(&self) -> Result<(Tensor, bool)> {
-        let norm = fused::global_norm(&self.grads())?;
-        let finite = norm.isfinite().int64_value(&[]) == 1;
-        Ok((norm, finite))
+    /// The norm of all gradients together.
+    pub(crate) fn grad_norm(&self) -> Result<Tensor> {
+        Ok(fused::global_norm(&self.grads())?)
     }
 
     /// The first parameter whose gradient is not finite.
@@ -96,7 +94,10 @@ impl PlayerState {
         for (name, param) in self.names.iter().zip(&self.params) {
             state.tensors.insert(format!("weights.{name}"), param.detach().copy());
         }
-        let parts = [Some(("optimizer", self.optimizer.state())), self.ema.as_ref().map(|e| ("ema", e.state()))];
+        let parts = [
+            Some(("optimizer", self.optimizer.state())),
+            self.ema.as_ref().map(|e| ("ema", e.state())),
+        ];
         for (part, saved) in parts.into_iter().flatten() {
             let named = saved.tensors.into_iter().map(|(name, t)| (format!("{part}.{name}"), t));
             state.tensors.extend(named);
@@ -139,7 +140,7 @@ pub(crate) fn may_step(
     loss: &Tensor,
     players: &[&mut PlayerState],
 ) -> Result<bool> {
-    let loss_is_finite = loss.isfinite().to_kind(Kind::Int64).int64_value(&[]) == 1;
+    let loss_is_finite = loss.isfinite().int64_value(&[]) == 1;
     let bad_grad = players.iter().find_map(|player| {
         player.first_bad_grad().map(|name| format!("the gradient of {}'s `{name}`", player.role))
     });

@@ -4,8 +4,8 @@ use crate::checkpoint::CheckpointFolder;
 use crate::observer::{Flow, Observer, RunInfo, Tick};
 use crate::player_state::{PlayerState, may_step};
 use crate::{
-    AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Precision, Progress, Result, Role,
-    TrainConfig, Turn,
+    AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Objective, Precision, Progress,
+    Result, Role, TrainConfig, Turn,
 };
 use diffusion_core::{Batch, BatchSource, Noise, State};
 use libtorch_ext::Autocast;
@@ -48,6 +48,8 @@ pub struct Trainer<M> {
     noise: Noise,
     progress: Progress,
     ledger: Ledger,
+    /// Turns with a loss or gradient that was not finite, since the run started or resumed.
+    non_finite: u64,
     observers: Vec<Box<dyn Observer>>,
     checkpoints: Option<CheckpointFolder>,
     interrupt: Interrupt,
@@ -89,7 +91,8 @@ impl<M: DistillMethod> Trainer<M> {
             return Err(Error::Roles { configured, players });
         }
         let settings = |role: Role| config.roles.get(role.0).cloned().unwrap_or_default();
-        let players = method.players().iter().map(|p| PlayerState::new(p, settings(p.role))).collect();
+        let players =
+            method.players().iter().map(|p| PlayerState::new(p, settings(p.role))).collect();
         let noise = Noise::new(config.seed).stream("training").on(device);
         Ok(Self {
             method,
@@ -100,6 +103,7 @@ impl<M: DistillMethod> Trainer<M> {
             noise,
             progress: Progress::default(),
             ledger: Ledger::default(),
+            non_finite: 0,
             observers: Vec::new(),
             checkpoints: None,
             interrupt: Interrupt::default(),
@@ -194,10 +198,13 @@ impl<M: DistillMethod> Trainer<M> {
             Ok(outcome) => outcome.clone(),
             Err(error) => Outcome::Failed(error.to_string()),
         };
+        let mut ended = Ok(());
         for observer in &mut self.observers {
-            observer.on_end(&outcome).map_err(failed)?;
+            ended = ended.and(observer.on_end(&outcome)); // everybody hears of the end
         }
-        result.map_err(failed)
+        let outcome = result.map_err(failed)?;
+        ended.map_err(failed)?;
+        Ok(outcome)
     }
 
     fn steps(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
@@ -271,49 +278,56 @@ impl<M: DistillMethod> Trainer<M> {
 
     /// One turn: freeze the others, differentiate the objective, step.
     fn turn(&mut self, turn: &Turn, batch: &Batch) -> Result<()> {
-        if let Some(role) = turn.trains.iter().find(|r| !self.players.iter().any(|p| p.role == **r)) {
+        if let Some(role) = turn.trains.iter().find(|r| !self.players.iter().any(|p| p.role == **r))
+        {
             return Err(Error::UnknownRole { turn: turn.name, role: role.0 });
         }
         self.players.iter().for_each(|player| player.freeze(!turn.trains.contains(&player.role)));
         let objective = {
-            let _bf16 = (self.config.precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
+            let _bf16 =
+                (self.config.precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
             self.method.objective(turn, batch, self.progress, &mut self.noise)
         };
         objective.loss.f_backward().map_err(diffusion_core::Error::Torch)?;
+        if self.move_players(turn, &objective.loss)? {
+            self.log(turn, &objective);
+        }
         let progress = self.progress;
-        let total = self.config.total_images();
+        self.method.after_turn(turn, progress);
+        Ok(())
+    }
+
+    fn log(&mut self, turn: &Turn, objective: &Objective) {
+        self.ledger.add(format!("{}/loss", turn.name), &objective.loss.detach());
+        for (name, value) in &objective.terms {
+            self.ledger.add(format!("{}/{name}", turn.name), value);
+        }
+    }
+
+    /// Steps the optimizers of the turn's players, unless something is not finite and the policy forbids it; says
+    /// whether everything was finite.
+    fn move_players(&mut self, turn: &Turn, loss: &Tensor) -> Result<bool> {
+        let (progress, total) = (self.progress, self.config.total_images());
         let mut movers: Vec<&mut PlayerState> =
             self.players.iter_mut().filter(|player| turn.trains.contains(&player.role)).collect();
-        let mut norms = Vec::new();
-        let mut finite = true;
-        for player in &movers {
-            let (norm, norm_is_finite) = player.grad_norm()?;
-            finite &= norm_is_finite;
-            norms.push(norm);
+        let mut norms = grad_norms(&movers)?;
+        let finite = norms.iter().chain([loss]).all(|value| value.isfinite().int64_value(&[]) == 1);
+        let mut step = true;
+        if !finite {
+            self.non_finite += 1;
+            step = may_step(self.config.on_non_finite, turn, progress.step, loss, &movers)?;
+            norms = grad_norms(&movers)?; // of the mended gradients
         }
-        finite &= objective.loss.isfinite().int64_value(&[]) == 1;
-        let step = finite
-            || may_step(self.config.on_non_finite, turn, progress.step, &objective.loss, &movers)?;
-        if finite {
-            self.ledger.add(format!("{}/loss", turn.name), &objective.loss.detach());
-            for (name, value) in &objective.terms {
-                self.ledger.add(format!("{}/{name}", turn.name), value);
-            }
-        }
-        self.ledger.add(format!("{}/non_finite", turn.name), &Tensor::from(f32::from(u8::from(!finite))));
-        for (player, mut norm) in movers.iter_mut().zip(norms) {
-            if !finite {
-                norm = player.grad_norm()?.0; // the mended gradients' norm
-            } else {
-                self.ledger.add(format!("{}/grad_norm/{}", turn.name, player.role), &norm);
+        for (player, norm) in movers.iter_mut().zip(&norms) {
+            if finite {
+                self.ledger.add(format!("{}/grad_norm/{}", turn.name, player.role), norm);
             }
             if step {
-                player.step(&norm, progress, total)?;
+                player.step(norm, progress, total)?;
             }
             player.clear_grads()?;
         }
-        self.method.after_turn(turn, progress);
-        Ok(())
+        Ok(finite)
     }
 
     fn reset(&mut self, role: Role) {
@@ -326,9 +340,13 @@ impl<M: DistillMethod> Trainer<M> {
     }
 
     fn tick(&mut self, elapsed_s: f64, s_per_kimg: f64, last: bool) -> Result<Flow> {
-        let terms = self.ledger.means();
+        let mut terms = self.ledger.means();
+        if self.non_finite > 0 {
+            terms.insert("non_finite_turns".into(), self.non_finite as f64);
+        }
         let total_images = self.config.total_images();
-        let tick = Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
+        let tick =
+            Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
         let _averages = averaged(&self.players);
         let student = self.method.student();
         let mut flow = Flow::Continue;
@@ -353,6 +371,10 @@ impl<M: DistillMethod> Trainer<M> {
         }
         folder.write(self.progress, self.noise.state(), &self.config, &parts)
     }
+}
+
+fn grad_norms(players: &[&mut PlayerState]) -> Result<Vec<Tensor>> {
+    players.iter().map(|player| player.grad_norm()).collect()
 }
 
 fn averaged(players: &[PlayerState]) -> Vec<AppliedEma<'_>> {

@@ -140,7 +140,13 @@ impl ConsistencyConfig {
         let scales = self.curriculum.scales(0);
         require(scales >= 2, method, "curriculum.scales", scales, "must be at least 2")?;
         if let Scales::Progressive { total_steps, .. } = self.curriculum.scales {
-            require(total_steps > 0, method, "curriculum.scales.total_steps", total_steps, "must be positive")?;
+            require(
+                total_steps > 0,
+                method,
+                "curriculum.scales.total_steps",
+                total_steps,
+                "must be positive",
+            )?;
         }
         let decay = self.curriculum.target_decay(0);
         let ok = (0.0..=1.0).contains(&decay);
@@ -215,7 +221,9 @@ impl DistillMethod for Consistency {
         let [t, r] = self.levels(batch.len(), progress.step, noise);
         let n = noise.normal(&images.size());
         let pair = match &self.teacher {
-            Some(teacher) => ConsistencyPair::by_teacher(teacher, &Heun, images, &n, [&t, &r], cond),
+            Some(teacher) => {
+                ConsistencyPair::by_teacher(teacher, &Heun, images, &n, [&t, &r], cond)
+            }
             None => ConsistencyPair::by_data(images, &n, [&t, &r]),
         };
         let distance = self.config.distance;

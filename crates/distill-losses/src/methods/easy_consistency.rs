@@ -54,7 +54,13 @@ pub struct EasyConsistencyConfig {
 
 impl Default for EasyConsistencyConfig {
     fn default() -> Self {
-        Self { p_mean: -1.1, p_std: 2.0, mapping: EasyMapping::default(), c: 0.0, stage_kimg: 6_400.0 }
+        Self {
+            p_mean: -1.1,
+            p_std: 2.0,
+            mapping: EasyMapping::default(),
+            c: 0.0,
+            stage_kimg: 6_400.0,
+        }
     }
 }
 

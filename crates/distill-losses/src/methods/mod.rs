@@ -27,5 +27,9 @@ fn require(
     value: impl ToString,
     expected: &'static str,
 ) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::OptionValue { method, option, value: value.to_string(), expected }) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::OptionValue { method, option, value: value.to_string(), expected })
+    }
 }

@@ -95,7 +95,13 @@ impl ScoreIdentity {
         require(sigma_init > 0.0, NAME, "sigma_init", sigma_init, "must be positive")?;
         require(t_max > 0.0 && t_max <= 1000.0, NAME, "t_max", t_max, "must be in (0, 1000]")?;
         require(p_std > 0.0, NAME, "p_std", p_std, "must be positive")?;
-        require(generator_scale > 0.0, NAME, "generator_scale", generator_scale, "must be positive")?;
+        require(
+            generator_scale > 0.0,
+            NAME,
+            "generator_scale",
+            generator_scale,
+            "must be positive",
+        )?;
         let teacher = ingredients.teacher(NAME)?;
         let (generator, fake_score) = (ingredients.initial.twin(), ingredients.initial.twin());
         Ok(Self { config, teacher, generator, fake_score })
@@ -178,8 +184,7 @@ fn level(batch: &Batch, sigma: f64) -> Tensor {
 
 /// SiD's settings for CIFAR-10.
 fn published() -> BTreeMap<String, RoleConfig> {
-    let optimizer =
-        OptimizerConfig { lr: 1e-5, betas: [0.0, 0.999], ..OptimizerConfig::default() };
+    let optimizer = OptimizerConfig { lr: 1e-5, betas: [0.0, 0.999], ..OptimizerConfig::default() };
     let ema = EmaConfig::HalfLife { kimg: 500.0, ramp_up: Some(0.05) };
     let fake = RoleConfig { optimizer, ..RoleConfig::default() };
     let generator = RoleConfig { ema: Some(ema), ..fake.clone() };

@@ -8,7 +8,8 @@ use diffusion_schedule::{
     Density, EdmSampler, EdmWeighting, LogNormal, Network, Sampler, SamplerConfig, Sampling,
 };
 use distill_trainer::{
-    Decay, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role, RoleConfig, Turn,
+    Decay, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role,
+    RoleConfig, Turn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -54,7 +54,7 @@ mod tests {
         [0, 1, 2].map(|_| noise.normal_f64(&[2, 3, 2, 2]))
     }
 
-    /// With alpha = 1 the loss is (f_φ − f_ψ)·(f_ψ − y) / w.
+    /// With alpha = 1 the loss is `(real − fake) · (fake − y) / w`.
     #[test]
     fn alpha_one_is_the_projected_form() {
         let [real, fake, y] = sample();

@@ -1,8 +1,10 @@
 //! Exponential moving averages of weights.
 
+mod posthoc;
 mod power;
 
-pub use power::{PowerEma, PowerProfile, posthoc_coefficients};
+pub use posthoc::{PowerProfile, posthoc_coefficients};
+pub use power::PowerEma;
 
 use crate::{Error, Progress, Result};
 use diffusion_core::{Parameters, State};

@@ -57,7 +57,8 @@ pub struct Tick {
     pub elapsed_s: f64,
     /// Seconds per thousand images since the last tick.
     pub s_per_kimg: f64,
-    /// Means of the logged scalars since the last tick, by `turn/term`.
+    /// Means of the logged scalars since the last tick, by `turn/term`; `non_finite_turns` counts the turns whose loss or
+    /// gradient was not finite, once there is one.
     pub terms: BTreeMap<String, f64>,
     /// Whether this is the last tick of the run.
     pub last: bool,

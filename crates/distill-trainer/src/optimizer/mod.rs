@@ -65,7 +65,11 @@ impl OptimizerConfig {
     pub fn validate(&self, prefix: &str) -> Result<()> {
         let check = |ok: bool, field: &str, value: f64, expected| {
             let field = format!("{prefix}.{field}");
-            if ok { Ok(()) } else { Err(Error::Config { field, value: value.to_string(), expected }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(Error::Config { field, value: value.to_string(), expected })
+            }
         };
         check(self.lr.is_finite() && self.lr > 0.0, "lr", self.lr, "must be positive")?;
         for beta in self.betas {
@@ -179,7 +183,9 @@ impl Optimizer {
                 let saved = state.tensor(&name)?;
                 let (expected, found) = (tensor.size(), saved.size());
                 if expected != found {
-                    return Err(diffusion_core::Error::ShapeMismatch { name, expected, found }.into());
+                    return Err(
+                        diffusion_core::Error::ShapeMismatch { name, expected, found }.into()
+                    );
                 }
                 tensor.shallow_clone().copy_(saved);
             }

@@ -36,8 +36,8 @@ impl RAdam {
         if rho <= 5.0 {
             return (1.0 / correction1, false);
         }
-        let rectify = ((rho - 4.0) * (rho - 2.0) * rho_inf)
-            / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho);
+        let rectify =
+            ((rho - 4.0) * (rho - 2.0) * rho_inf) / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho);
         (rectify.sqrt() * correction2.sqrt() / correction1, true)
     }
 }

@@ -1,0 +1,365 @@
+//! Trains a teacher and distils it, or distils a trained one, on your own pictures.
+//!
+//! ```text
+//! cargo run --release --example 02_distill -- --help
+//! cargo run --release --example 02_distill -- --list-methods
+//! cargo run --release --example 02_distill -- --data mnist/ --size 16 --method sid --out runs/mnist-sid
+//! cargo run --release --example 02_distill -- --config examples/configs/cifar10.toml --method cd
+//! ```
+//!
+//! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
+//! `teacher/` and `student/` with the saved model, logs, curves and sample grids, and `real.png`, `teacher.png`,
+//! `student.png`, `report.json` beside them. Ctrl-C writes a checkpoint and exits 130; `--resume` goes on from there.
+
+use anyhow::{Context, Result, ensure};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use fewstep::datasets::{self, Color, ImageSource, Loader, OpenOptions, hold_out, images};
+use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
+use fewstep::distill_losses::MethodInfo;
+use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
+use fewstep::distill_trainer::{Precision, settings};
+use fewstep::libtorch_ext;
+use fewstep::metrics::{Evaluation, table};
+use fewstep::prelude::*;
+use fewstep::unet::Architecture;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Train a teacher and distil it to one step.
+///
+/// Settings come in layers: defaults, a TOML file (--config), flags, KEY=VALUE pairs. A key is a long flag with `_`
+/// for `-`, or belongs to one of these tables: `network.*` (the U-Net of a new teacher), `teacher_run.*` and
+/// `student_run.*` (learning rates, averages, ... of the two runs), `options.*` (the method's own). --print-config
+/// shows all keys with their values.
+#[derive(Debug, Clone, Parser, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flags {
+    /// Pictures: a folder or zip of images, an EDM zip, CIFAR-10 or MNIST files; `shapes` is built in.
+    #[arg(long, default_value = "shapes")]
+    data: PathBuf,
+    /// Resize pictures to this many pixels a side; 0 keeps their size.
+    #[arg(long, default_value_t = 0)]
+    size: u32,
+    /// Turn pictures grey [default: off].
+    #[arg(long)]
+    grey: bool,
+    /// Mirror half of the training pictures [default: off].
+    #[arg(long)]
+    flip: bool,
+    /// The distillation method (see --list-methods).
+    #[arg(long, default_value = "sid")]
+    method: String,
+    /// A saved teacher (`model.safetensors`), or `train` for a new one.
+    #[arg(long, default_value = "train")]
+    teacher: String,
+    /// Thousands of images that a new teacher is trained on.
+    #[arg(long, default_value_t = 64.0)]
+    teacher_kimg: f64,
+    /// Thousands of images of the distillation.
+    #[arg(long, default_value_t = 64.0)]
+    kimg: f64,
+    /// Images of one step, in both runs.
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Arithmetic of the networks: `f32` or `bf16`.
+    #[arg(long, default_value = "f32")]
+    precision: String,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Settings of the optimizers: `short` for runs of up to 1,000 kimg, `published` for the papers' own.
+    #[arg(long, default_value = "short")]
+    recipe: String,
+    /// Pictures that each sampler makes for the comparison at the end.
+    #[arg(long, default_value_t = 1024)]
+    evaluate: usize,
+    /// Where everything goes.
+    #[arg(long, default_value = "runs/distill")]
+    out: PathBuf,
+    /// What to do besides the settings.
+    #[command(flatten)]
+    #[serde(skip)]
+    action: Action,
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+struct Action {
+    /// Go on from what is in the output folder.
+    #[arg(long)]
+    resume: bool,
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// List the methods and stop.
+    #[arg(long)]
+    list_methods: bool,
+    /// Show the settings of this run as TOML and stop.
+    #[arg(long)]
+    print_config: bool,
+    /// Single settings, such as `network.model_channels=64` or `options.alpha=1.0`.
+    #[arg(value_name = "KEY=VALUE")]
+    pairs: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    libtorch_ext::process::tune_allocator();
+    let matches = Flags::command().get_matches();
+    let flags = Flags::from_arg_matches(&matches)?;
+    if flags.action.list_methods {
+        for entry in METHODS {
+            println!("{:8} {}: {} [{}]", entry.name, entry.title, entry.summary, entry.paper);
+        }
+        return Ok(());
+    }
+    let layers = layered(&flags, |key| matches.value_source(key) == Some(ValueSource::CommandLine))?;
+    let job = Job::new(layers, flags.action)?;
+    if job.action.print_config {
+        print!("{}", toml::to_string(&job.settings)?);
+        return Ok(());
+    }
+    match job.distill()? {
+        Outcome::Interrupted => {
+            eprintln!("interrupted; the same command with --resume goes on");
+            std::process::exit(Interrupt::EXIT_CODE)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Defaults, below the file, below the flags that were given, below the pairs.
+fn layered(flags: &Flags, given: impl Fn(&str) -> bool) -> Result<toml::Table> {
+    let mut layers = toml::Table::try_from(Flags::parse_from(["02_distill"]))?;
+    if let Some(path) = &flags.action.config {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        settings::merge(&mut layers, text.parse().with_context(|| format!("{shown} is no TOML"))?);
+    }
+    let flags_given = toml::Table::try_from(flags)?.into_iter().filter(|(key, _)| given(key));
+    settings::merge(&mut layers, flags_given.collect());
+    for pair in &flags.action.pairs {
+        settings::merge(&mut layers, settings::assignment(pair)?);
+    }
+    Ok(layers)
+}
+
+/// Takes the table `key` out of the layers and lays it on its defaults.
+fn take<T: Serialize + DeserializeOwned>(layers: &mut toml::Table, key: &str, defaults: &T) -> Result<T> {
+    let mut table = toml::Table::try_from(defaults)?;
+    if let Some(over) = layers.remove(key) {
+        let over = over.try_into().with_context(|| format!("`{key}` must be a table"))?;
+        settings::merge(&mut table, over);
+    }
+    table.try_into().with_context(|| format!("in the settings `{key}`"))
+}
+
+/// Everything that decides a run.
+#[derive(Debug, Serialize)]
+struct Settings {
+    #[serde(flatten)]
+    flags: Flags,
+    network: SongUnetConfig,
+    teacher_run: TrainConfig,
+    student_run: TrainConfig,
+    options: toml::Table,
+}
+
+struct Job {
+    settings: Settings,
+    action: Action,
+    entry: &'static MethodInfo,
+    device: Device,
+    interrupt: Interrupt,
+    training: Arc<dyn ImageSource>,
+    held_out: Arc<dyn ImageSource>,
+}
+
+impl Job {
+    fn new(mut layers: toml::Table, action: Action) -> Result<Self> {
+        let tables = ["network", "teacher_run", "student_run", "options"];
+        let mut tables: toml::Table =
+            tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
+        let flags: Flags = layers.try_into().context("in the settings")?;
+        let entry = method(&flags.method)?;
+        let device = device::parse(&flags.device)?;
+        let color = if flags.grey { Color::Grey } else { Color::AsStored };
+        let size = (flags.size > 0).then_some(flags.size);
+        let data = datasets::open(&flags.data, &OpenOptions { size, color, ..OpenOptions::default() })?;
+        let n_held_out = flags.evaluate.min(data.len() / 5);
+        let network = take(&mut tables, "network", &small_network(&*data))?;
+        let run = |name: &str, kimg| -> Result<TrainConfig> {
+            let entry = method(name)?;
+            let roles = match flags.recipe.as_str() {
+                "short" => (entry.short_run)(),
+                "published" => (entry.published)(),
+                other => anyhow::bail!("recipe `{other}` is neither `short` nor `published`"),
+            };
+            let precision: Precision = toml::Value::from(flags.precision.clone())
+                .try_into()
+                .with_context(|| format!("precision `{}` is neither `f32` nor `bf16`", flags.precision))?;
+            let tick_kimg = (kimg / 20.0_f64).max(0.1);
+            let checkpoint_kimg = (kimg / 4.0_f64).max(0.1);
+            let (batch, seed) = (flags.batch, flags.seed);
+            let fixed = TrainConfig { batch, kimg, seed, tick_kimg, checkpoint_kimg, precision, roles, ..TrainConfig::default() };
+            fixed.validate()?;
+            Ok(fixed)
+        };
+        let teacher_run = take(&mut tables, "teacher_run", &run("teacher", flags.teacher_kimg)?)?;
+        let student_run = take(&mut tables, "student_run", &run(&flags.method, flags.kimg)?)?;
+        let options = take(&mut tables, "options", &(entry.options)())?;
+        let (training, held_out) = hold_out(data, n_held_out)?;
+        let settings = Settings { flags, network, teacher_run, student_run, options };
+        let interrupt = Interrupt::on_ctrl_c()?;
+        Ok(Self { settings, action, entry, device, interrupt, training, held_out })
+    }
+
+    fn distill(&self) -> Result<Outcome> {
+        let out = &self.settings.flags.out;
+        ensure!(
+            self.action.resume || !out.join("settings.toml").exists(),
+            "{} already holds a run: pass --resume to go on with it, or another --out",
+            out.display()
+        );
+        std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+        std::fs::write(out.join("settings.toml"), toml::to_string(&self.settings)?)?;
+        let (teacher, model) = match self.teacher()? {
+            Ok(teacher) => teacher,
+            Err(outcome) => return Ok(outcome),
+        };
+        let ingredients = Ingredients::distill(&teacher);
+        let Settings { student_run, options, .. } = &self.settings;
+        let student = self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
+        match student {
+            Ok((student, model)) => self.compare(&teacher, &student, &model),
+            Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// The teacher: loaded, or trained first.
+    fn teacher(&self) -> Result<Result<(Network, ModelConfig), Outcome>> {
+        let Settings { flags, network, teacher_run, .. } = &self.settings;
+        let finished = flags.out.join("teacher/model.safetensors");
+        if flags.teacher != "train" || finished.exists() {
+            let path = if flags.teacher == "train" { finished } else { PathBuf::from(&flags.teacher) };
+            let (teacher, model) = unet::load(&path, self.device)?;
+            let Architecture::SongUnet(of_teacher) = &model.architecture else {
+                anyhow::bail!("{} is no U-Net", path.display());
+            };
+            let facts = |n: &SongUnetConfig| (n.img_channels, n.img_resolution, n.label_dim);
+            ensure!(
+                facts(of_teacher) == facts(network),
+                "the teacher's (channels, resolution, classes) {:?} are not the data's {:?}; see --size and --grey",
+                facts(of_teacher),
+                facts(network)
+            );
+            return Ok(Ok((teacher, model)));
+        }
+        let architecture = Architecture::SongUnet(network.clone());
+        let preconditioning = Preconditioning::Edm(Edm::default());
+        let model = ModelConfig { architecture, preconditioning, sampler: None };
+        let fresh = model.build(&mut Noise::new(flags.seed).stream("weights").on(self.device), self.device)?;
+        println!("teacher: {} parameters", fresh.parameters().count());
+        let entry = method("teacher")?;
+        let options = (entry.options)();
+        self.run(entry, &Ingredients::train(&fresh), &options, teacher_run, &model, "teacher")
+    }
+
+    /// Runs a method to its end and saves the averaged student, or says how the run was cut short.
+    fn run(
+        &self,
+        entry: &MethodInfo,
+        ingredients: &Ingredients<'_>,
+        options: &toml::Table,
+        run: &TrainConfig,
+        model: &ModelConfig,
+        folder: &str,
+    ) -> Result<Result<(Network, ModelConfig), Outcome>> {
+        let out = self.settings.flags.out.join(folder);
+        let (c, h, w) = self.training.shape();
+        let noise = Noise::new(run.seed).stream("grid").on(self.device);
+        let grid = SampleGrid::new(out.join("samples"), [c.into(), h.into(), w.into()], [4, 10], &noise)
+            .labelled(images(&*self.training, 0..40)?.cond.to_device(self.device))
+            .every(4);
+        let mut trainer = Trainer::new((entry.build)(ingredients, options)?, run.clone(), self.device)?
+            .label(format!("{} on {}", entry.title, self.training.name()))
+            .observe(Console::new())
+            .observe(JsonLines::create(out.join("log.jsonl"))?)
+            .observe(LossCurves::new(out.join("curves.png")))
+            .observe(grid)
+            .checkpoints(CheckpointFolder::create(out.join("checkpoints"), 2)?)
+            .interrupted_by(self.interrupt.clone());
+        let mut data = Loader::new(self.training.clone(), run.seed)?.with_flip(self.settings.flags.flip);
+        if self.action.resume {
+            for passed_over in trainer.resume(&mut data)? {
+                eprintln!("not used: {passed_over}");
+            }
+        }
+        let outcome = trainer.run(&mut data)?;
+        if outcome == Outcome::Interrupted {
+            return Ok(Err(outcome));
+        }
+        let _averages = trainer.averaged();
+        let network = trainer.method().network();
+        let model = ModelConfig {
+            preconditioning: network.preconditioning(),
+            sampler: Some(trainer.method().sampler()),
+            ..model.clone()
+        };
+        unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
+        Ok(Ok((network.twin(), model)))
+    }
+
+    /// The table and the pictures.
+    fn compare(&self, teacher: &Network, student: &Network, model: &ModelConfig) -> Result<Outcome> {
+        let Flags { out, batch, seed, .. } = &self.settings.flags;
+        let n = self.held_out.len();
+        let reference = images(&*self.held_out, 0..n)?;
+        let real = images(&*self.training, 0..n)?;
+        let mut evaluation = Evaluation::new(&reference, *batch as i64, self.device)?;
+        let mut reports = vec![evaluation.real("training images", &real.images)?];
+        let few = OdeSampler::<Euler> { steps: 5, ..OdeSampler::default() };
+        let one = model.sampler.clone().unwrap_or_default().build()?;
+        let generators: [(&str, Box<dyn Generator>); 3] = [
+            ("teacher", Box::new(Sampling::new(teacher, EdmSampler::default()))),
+            ("teacher_few_steps", Box::new(Sampling::new(teacher, few))),
+            ("student", Box::new(Sampling::new(student, one))),
+        ];
+        let shown = 80.min(n as i64);
+        write_grid(&out.join("real.png"), &reference.images.narrow(0, 0, shown), 10)?;
+        for (name, generator) in generators {
+            let noise = Noise::new(*seed).stream("evaluation").on(self.device);
+            let evaluated = evaluation.run(name, &*generator, n as i64, &noise)?;
+            write_grid(&out.join(format!("{name}.png")), &evaluated.images.narrow(0, 0, shown), 10)?;
+            reports.push(evaluated.report);
+        }
+        std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&reports)?)?;
+        println!("\n{}\neverything is in {}", table(&reports), out.display());
+        Ok(Outcome::Finished)
+    }
+}
+
+/// A U-Net that two cores can train: 32 channels, down to 8 pixels or so, with attention there.
+fn small_network(data: &dyn ImageSource) -> SongUnetConfig {
+    let (channels, _, size) = data.shape();
+    let mut lowest = i64::from(size);
+    let mut channel_mult = vec![1];
+    while lowest > 8 && lowest % 2 == 0 {
+        lowest /= 2;
+        channel_mult.push(2);
+    }
+    SongUnetConfig {
+        img_resolution: size.into(),
+        img_channels: channels.into(),
+        label_dim: data.classes() as i64,
+        model_channels: 32,
+        channel_mult,
+        num_blocks: 1,
+        attn_resolutions: vec![lowest],
+        dropout: 0.0,
+        ..SongUnetConfig::default()
+    }
+}
