@@ -14,7 +14,7 @@
 
 use anyhow::Result;
 use fewstep::datasets::{Loader, Shapes, images};
-use fewstep::diffusion_schedule::Edm;
+use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
 use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
 use fewstep::libtorch_ext;
 use fewstep::metrics::{Evaluation, table};
@@ -77,10 +77,10 @@ fn main() -> Result<()> {
     let other_half = held_out.narrow(N_EVAL, N_EVAL);
     let mut evaluation = Evaluation::new(&reference, 128, device)?;
     let mut reports = vec![evaluation.real("real images", &other_half.images)?];
-    let edm = |steps| EdmSampler { steps, ..EdmSampler::default() };
+    let euler = OdeSampler::<Euler> { steps: 5, ..OdeSampler::default() };
     let generators: [(&str, Box<dyn Generator>); 3] = [
-        ("teacher", Box::new(Sampling::new(&teacher, edm(18)))),
-        ("teacher, few steps", Box::new(Sampling::new(&teacher, edm(3)))),
+        ("teacher", Box::new(Sampling::new(&teacher, EdmSampler::default()))),
+        ("teacher, 5 Euler steps", Box::new(Sampling::new(&teacher, euler))),
         ("student", Box::new(Sampling::new(&student, OneStep { sigma: 2.5 }))),
     ];
     let mut pictures = Vec::new();
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
     }
     write_grid(&out.join("real.png"), &other_half.images.narrow(0, 0, 96), 12)?;
     write_grid(&out.join("teacher.png"), &pictures[0], 12)?;
-    write_grid(&out.join("teacher_5_nfe.png"), &pictures[1], 12)?;
+    write_grid(&out.join("teacher_5_steps.png"), &pictures[1], 12)?;
     write_grid(&out.join("student.png"), &pictures[2], 12)?;
     println!("\n{}\neverything is in {}", table(&reports), out.display());
     Ok(())
@@ -128,7 +128,7 @@ fn run(
 
     let _averages = trainer.averaged();
     let network = trainer.method().network();
-    let config = ModelConfig { sampler: Some(trainer.method().sampler()), ..config.clone() };
+    let config = config.for_student(network, trainer.method().sampler());
     unet::save(&out.join("model.safetensors"), network.parameters(), &config)?;
     Ok(network.twin())
 }

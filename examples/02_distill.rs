@@ -116,7 +116,8 @@ fn main() -> Result<()> {
         }
         return Ok(());
     }
-    let layers = layered(&flags, |key| matches.value_source(key) == Some(ValueSource::CommandLine))?;
+    let layers =
+        layered(&flags, |key| matches.value_source(key) == Some(ValueSource::CommandLine))?;
     let job = Job::new(layers, flags.action)?;
     if job.action.print_config {
         print!("{}", toml::to_string(&job.settings)?);
@@ -148,7 +149,11 @@ fn layered(flags: &Flags, given: impl Fn(&str) -> bool) -> Result<toml::Table> {
 }
 
 /// Takes the table `key` out of the layers and lays it on its defaults.
-fn take<T: Serialize + DeserializeOwned>(layers: &mut toml::Table, key: &str, defaults: &T) -> Result<T> {
+fn take<T: Serialize + DeserializeOwned>(
+    layers: &mut toml::Table,
+    key: &str,
+    defaults: &T,
+) -> Result<T> {
     let mut table = toml::Table::try_from(defaults)?;
     if let Some(over) = layers.remove(key) {
         let over = over.try_into().with_context(|| format!("`{key}` must be a table"))?;
@@ -188,23 +193,34 @@ impl Job {
         let device = device::parse(&flags.device)?;
         let color = if flags.grey { Color::Grey } else { Color::AsStored };
         let size = (flags.size > 0).then_some(flags.size);
-        let data = datasets::open(&flags.data, &OpenOptions { size, color, ..OpenOptions::default() })?;
+        let data =
+            datasets::open(&flags.data, &OpenOptions { size, color, ..OpenOptions::default() })?;
         let n_held_out = flags.evaluate.min(data.len() / 5);
         let network = take(&mut tables, "network", &small_network(&*data))?;
-        let run = |name: &str, kimg| -> Result<TrainConfig> {
+        let run = |name: &str, kimg: f64| -> Result<TrainConfig> {
             let entry = method(name)?;
             let roles = match flags.recipe.as_str() {
                 "short" => (entry.short_run)(),
                 "published" => (entry.published)(),
                 other => anyhow::bail!("recipe `{other}` is neither `short` nor `published`"),
             };
-            let precision: Precision = toml::Value::from(flags.precision.clone())
-                .try_into()
-                .with_context(|| format!("precision `{}` is neither `f32` nor `bf16`", flags.precision))?;
-            let tick_kimg = (kimg / 20.0_f64).max(0.1);
-            let checkpoint_kimg = (kimg / 4.0_f64).max(0.1);
+            let precision: Precision =
+                toml::Value::from(flags.precision.clone()).try_into().with_context(|| {
+                    format!("precision `{}` is neither `f32` nor `bf16`", flags.precision)
+                })?;
+            let tick_kimg = (kimg / 20.0).max(0.1);
+            let checkpoint_kimg = (kimg / 4.0).max(0.1);
             let (batch, seed) = (flags.batch, flags.seed);
-            let fixed = TrainConfig { batch, kimg, seed, tick_kimg, checkpoint_kimg, precision, roles, ..TrainConfig::default() };
+            let fixed = TrainConfig {
+                batch,
+                kimg,
+                seed,
+                tick_kimg,
+                checkpoint_kimg,
+                precision,
+                roles,
+                ..TrainConfig::default()
+            };
             fixed.validate()?;
             Ok(fixed)
         };
@@ -232,7 +248,8 @@ impl Job {
         };
         let ingredients = Ingredients::distill(&teacher);
         let Settings { student_run, options, .. } = &self.settings;
-        let student = self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
+        let student =
+            self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
         match student {
             Ok((student, model)) => self.compare(&teacher, &student, &model),
             Err(outcome) => Ok(outcome),
@@ -244,7 +261,8 @@ impl Job {
         let Settings { flags, network, teacher_run, .. } = &self.settings;
         let finished = flags.out.join("teacher/model.safetensors");
         if flags.teacher != "train" || finished.exists() {
-            let path = if flags.teacher == "train" { finished } else { PathBuf::from(&flags.teacher) };
+            let path =
+                if flags.teacher == "train" { finished } else { PathBuf::from(&flags.teacher) };
             let (teacher, model) = unet::load(&path, self.device)?;
             let Architecture::SongUnet(of_teacher) = &model.architecture else {
                 anyhow::bail!("{} is no U-Net", path.display());
@@ -261,7 +279,8 @@ impl Job {
         let architecture = Architecture::SongUnet(network.clone());
         let preconditioning = Preconditioning::Edm(Edm::default());
         let model = ModelConfig { architecture, preconditioning, sampler: None };
-        let fresh = model.build(&mut Noise::new(flags.seed).stream("weights").on(self.device), self.device)?;
+        let fresh = model
+            .build(&mut Noise::new(flags.seed).stream("weights").on(self.device), self.device)?;
         println!("teacher: {} parameters", fresh.parameters().count());
         let entry = method("teacher")?;
         let options = (entry.options)();
@@ -281,18 +300,21 @@ impl Job {
         let out = self.settings.flags.out.join(folder);
         let (c, h, w) = self.training.shape();
         let noise = Noise::new(run.seed).stream("grid").on(self.device);
-        let grid = SampleGrid::new(out.join("samples"), [c.into(), h.into(), w.into()], [4, 10], &noise)
-            .labelled(images(&*self.training, 0..40)?.cond.to_device(self.device))
-            .every(4);
-        let mut trainer = Trainer::new((entry.build)(ingredients, options)?, run.clone(), self.device)?
-            .label(format!("{} on {}", entry.title, self.training.name()))
-            .observe(Console::new())
-            .observe(JsonLines::create(out.join("log.jsonl"))?)
-            .observe(LossCurves::new(out.join("curves.png")))
-            .observe(grid)
-            .checkpoints(CheckpointFolder::create(out.join("checkpoints"), 2)?)
-            .interrupted_by(self.interrupt.clone());
-        let mut data = Loader::new(self.training.clone(), run.seed)?.with_flip(self.settings.flags.flip);
+        let grid =
+            SampleGrid::new(out.join("samples"), [c.into(), h.into(), w.into()], [4, 10], &noise)
+                .labelled(images(&*self.training, 0..40)?.cond.to_device(self.device))
+                .every(4);
+        let mut trainer =
+            Trainer::new((entry.build)(ingredients, options)?, run.clone(), self.device)?
+                .label(format!("{} on {}", entry.title, self.training.name()))
+                .observe(Console::new())
+                .observe(JsonLines::create(out.join("log.jsonl"))?)
+                .observe(LossCurves::new(out.join("curves.png")))
+                .observe(grid)
+                .checkpoints(CheckpointFolder::create(out.join("checkpoints"), 2)?)
+                .interrupted_by(self.interrupt.clone());
+        let mut data =
+            Loader::new(self.training.clone(), run.seed)?.with_flip(self.settings.flags.flip);
         if self.action.resume {
             for passed_over in trainer.resume(&mut data)? {
                 eprintln!("not used: {passed_over}");
@@ -304,17 +326,18 @@ impl Job {
         }
         let _averages = trainer.averaged();
         let network = trainer.method().network();
-        let model = ModelConfig {
-            preconditioning: network.preconditioning(),
-            sampler: Some(trainer.method().sampler()),
-            ..model.clone()
-        };
+        let model = model.for_student(network, trainer.method().sampler());
         unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
         Ok(Ok((network.twin(), model)))
     }
 
     /// The table and the pictures.
-    fn compare(&self, teacher: &Network, student: &Network, model: &ModelConfig) -> Result<Outcome> {
+    fn compare(
+        &self,
+        teacher: &Network,
+        student: &Network,
+        model: &ModelConfig,
+    ) -> Result<Outcome> {
         let Flags { out, batch, seed, .. } = &self.settings.flags;
         let n = self.held_out.len();
         let reference = images(&*self.held_out, 0..n)?;
@@ -333,7 +356,11 @@ impl Job {
         for (name, generator) in generators {
             let noise = Noise::new(*seed).stream("evaluation").on(self.device);
             let evaluated = evaluation.run(name, &*generator, n as i64, &noise)?;
-            write_grid(&out.join(format!("{name}.png")), &evaluated.images.narrow(0, 0, shown), 10)?;
+            write_grid(
+                &out.join(format!("{name}.png")),
+                &evaluated.images.narrow(0, 0, shown),
+                10,
+            )?;
             reports.push(evaluated.report);
         }
         std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&reports)?)?;

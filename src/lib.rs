@@ -58,3 +58,9 @@ pub mod prelude {
     pub use crate::tch::{Device, Kind, Tensor};
     pub use crate::unet::{self, ModelConfig, SongUnetConfig};
 }
+
+/// The examples of the Markdown files in the root: documentation tests like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../CONTRIBUTING.md")]
+struct MarkdownExamples;

@@ -15,7 +15,6 @@ pub(crate) fn run() -> Result<()> {
     show("C++", version(&wheels::compiler(), &["--version"]));
     show("python3", version("python3", &["--version"]));
     show("pip", version("python3", &["-m", "pip", "--version"]));
-    show("nextest", version(&cargo, &["nextest", "--version"]));
     wheels::check_compiler()?;
     let libtorch = libtorch()?;
     show("libtorch", Some(libtorch.to_string()));

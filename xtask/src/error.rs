@@ -39,6 +39,11 @@ pub(crate) enum Error {
     },
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
     NoHome,
+    /// A file without a line that marks a place in it.
+    NoMarker {
+        path: PathBuf,
+        marker: &'static str,
+    },
     /// Something that is no link where the link to libtorch belongs.
     InTheWay(PathBuf),
     Io {
@@ -94,6 +99,11 @@ impl fmt::Display for Error {
             Self::NoHome => write!(
                 f,
                 "neither HOME nor XDG_CACHE_HOME is set, so there is no place to keep libtorch; set one to an absolute path"
+            ),
+            Self::NoMarker { path, marker } => write!(
+                f,
+                "{} has no line `{marker}`, so there is no place for the table; put it back",
+                path.display()
             ),
             Self::InTheWay(path) => write!(
                 f,

@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod external_consumer;
 mod libtorch;
+mod methods_table;
 mod program;
 mod quickstart;
 mod setup;
@@ -27,10 +28,11 @@ fewstep's developer commands. New here? Run `cargo xtask quickstart`; it does al
                                        --cuda: the full one with NVIDIA's libraries (about 4 GB) instead of the small one
   cargo xtask quickstart [--cuda] [ARGS]
                                        set up, then run examples/01_quickstart.rs with ARGS: train, distil, show both
-  cargo xtask test [--cuda]            set up, then run all tests and documentation examples
+  cargo xtask test [--cuda]            set up, then run all tests, documentation examples and the external consumer
   cargo xtask doctor                   show versions, devices and a timed matmul on each, and what is missing
   cargo xtask ci                       the checks beside the tests: format, lints, documentation, licenses, spelling
   cargo xtask external-consumer        build and run a program outside the workspace that depends on fewstep
+  cargo xtask methods-table            bring the README's table of methods up to date
   cargo xtask help                     this page
 
 Needed: cargo, a C++ compiler, python3 with pip. After `setup`, plain `cargo run --release --example …`, `cargo test`
@@ -63,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "external-consumer" => {
             without_options(command, options).and_then(|()| external_consumer::run())
         }
+        "methods-table" => without_options(command, options).and_then(|()| methods_table::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())

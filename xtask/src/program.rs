@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::env;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// A program with its arguments, and the line that shows it to the reader.
 pub(crate) struct Program {
@@ -64,6 +64,22 @@ impl Program {
             .command
             .status()
             .map_err(Error::io("start", Path::new(self.command.get_program())))?;
+        self.check(status)
+    }
+
+    /// Shows the line, runs the program, and returns what it prints on standard output; fails as it fails.
+    pub(crate) fn printed(mut self) -> Result<String> {
+        println!("$ {}", self.line);
+        let output = self
+            .command
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(Error::io("start", Path::new(self.command.get_program())))?;
+        self.check(output.status)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn check(self, status: ExitStatus) -> Result<()> {
         if status.success() {
             return Ok(());
         }
@@ -113,6 +129,13 @@ mod tests {
     fn an_exit_code_is_passed_on() {
         let error = Program::new("sh").args(["-c", "exit 7"]).run().unwrap_err();
         assert!(matches!(error, Error::Failed { code: 7, .. }));
+    }
+
+    #[test]
+    fn what_a_program_prints_is_returned_only_if_it_succeeds() {
+        let shell = |script| Program::new("sh").args(["-c", script]).printed();
+        assert_eq!(shell("echo table").unwrap(), "table\n");
+        assert!(matches!(shell("echo half; exit 3"), Err(Error::Failed { code: 3, .. })));
     }
 
     #[test]

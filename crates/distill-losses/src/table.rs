@@ -71,29 +71,14 @@ pub fn markdown_table() -> String {
     table
 }
 
-/// The known name with the fewest edits, if there are at most two.
+/// The known name with the fewest edits, if there are at most two and they leave something of it.
 fn closest(name: &str) -> Option<&'static str> {
     METHODS
         .iter()
-        .map(|entry| (edits(name, entry.name), entry.name))
+        .map(|entry| (strsim::osa_distance(name, entry.name), entry.name))
         .min()
-        .filter(|(distance, _)| *distance <= 2)
+        .filter(|(distance, name)| *distance <= 2 && *distance < name.len())
         .map(|(_, name)| name)
-}
-
-/// The Levenshtein distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let substitution = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substitution.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -122,7 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn edits_are_counted() {
-        assert_eq!([edits("sid", "sid"), edits("sdi", "sid"), edits("", "sid")], [0, 2, 3]);
+    fn the_closest_name_is_suggested_if_it_is_close() {
+        assert_eq!(
+            ["sdi", "teachr", "xyz", ""].map(closest),
+            [Some("sid"), Some("teacher"), None, None]
+        );
     }
 }

@@ -33,6 +33,9 @@ fn every_method_conforms() {
         conformance::check(&|| build(entry, &teacher), &batch(8));
         let players: Vec<_> = build(entry, &teacher).players().iter().map(|p| p.role).collect();
         assert_eq!(players, entry.players, "`{}`: the table names other players", entry.name);
+        let method = build(entry, &teacher);
+        assert_eq!(method.name(), entry.name, "a method calls itself otherwise than the table");
+        assert_eq!(method.options(), (entry.options)(), "`{}` reports other options", entry.name);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The configuration of a run.
 
+use crate::drift::differences;
+use crate::settings::no_further_keys;
 use crate::{EmaConfig, Error, OptimizerConfig, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,10 +36,13 @@ pub enum OnNonFinite {
 pub enum Decay {
     /// It does not.
     #[default]
+    #[serde(deserialize_with = "no_further_keys")]
     Constant,
     /// Straight to 0 at the end of the run.
+    #[serde(deserialize_with = "no_further_keys")]
     Linear,
     /// Along half a cosine to 0 at the end of the run.
+    #[serde(deserialize_with = "no_further_keys")]
     Cosine,
     /// Multiplied by `factor` once the share `at` of the run is done.
     Step {
@@ -94,7 +99,15 @@ impl RoleConfig {
         }
         positive_or(&format!("{prefix}.warmup_kimg"), self.warmup_kimg, true)?;
         if let Decay::Step { at, factor } = self.decay {
-            positive_or(&format!("{prefix}.decay.at"), at, false)?;
+            let field = format!("{prefix}.decay.at");
+            positive_or(&field, at, false)?;
+            if at >= 1.0 {
+                return Err(Error::Config {
+                    field,
+                    value: at.to_string(),
+                    expected: "must be below 1",
+                });
+            }
             positive_or(&format!("{prefix}.decay.factor"), factor, true)?;
         }
         self.clip_norm
@@ -172,19 +185,14 @@ impl TrainConfig {
     /// The fields in which a saved configuration differs, without those that may change on a resume (the length of
     /// the run and how often it reports).
     pub fn drift(&self, saved: &Self) -> Vec<String> {
-        let fields = |config: &Self| match serde_json::to_value(config) {
-            Ok(serde_json::Value::Object(map)) => map,
-            _ => serde_json::Map::new(),
+        let fixed = |config: &Self| {
+            let mut fields = serde_json::to_value(config).unwrap_or_default();
+            for free in ["kimg", "tick_kimg", "checkpoint_kimg"] {
+                fields.as_object_mut().and_then(|fields| fields.remove(free));
+            }
+            fields
         };
-        let (now, saved) = (fields(self), fields(saved));
-        now.iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "kimg" | "tick_kimg" | "checkpoint_kimg"))
-            .filter(|(name, value)| saved.get(name.as_str()) != Some(value))
-            .map(|(name, value)| match saved.get(name.as_str()) {
-                Some(before) => format!("{name} was {before}, now {value}"),
-                None => format!("{name} is new: {value}"),
-            })
-            .collect()
+        differences("", &fixed(saved), &fixed(self))
     }
 }
 
@@ -227,5 +235,12 @@ mod tests {
         assert!(longer.drift(&saved).is_empty());
         let other = TrainConfig { batch: 7, ..saved.clone() };
         assert_eq!(other.drift(&saved), ["batch was 64, now 7"]);
+        let with_lr = |lr| {
+            let optimizer = OptimizerConfig::default().with_lr(lr);
+            let role = RoleConfig { optimizer, ..RoleConfig::default() };
+            TrainConfig { roles: BTreeMap::from([("student".into(), role)]), ..saved.clone() }
+        };
+        let drift = with_lr(0.5).drift(&with_lr(0.25));
+        assert_eq!(drift, ["roles.student.optimizer.lr was 0.25, now 0.5"]);
     }
 }

@@ -13,14 +13,17 @@
 mod checkpoint;
 mod config;
 pub mod conformance;
+mod drift;
 mod ema;
 mod error;
 mod interrupt;
+mod ledger;
 mod method;
 pub mod observer;
 mod optimizer;
 mod player_state;
 pub mod settings;
+mod step;
 mod trainer;
 
 pub use checkpoint::{CheckpointFolder, Manifest};

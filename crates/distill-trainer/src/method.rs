@@ -105,6 +105,16 @@ pub enum Directive {
 ///
 /// The laws that every method keeps are checked by [`conformance`](crate::conformance).
 pub trait DistillMethod {
+    /// What the method is called. A run goes on only from a checkpoint of a method of the same name.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
+    /// The options that the method was made with. A run goes on only from a checkpoint with the same ones.
+    fn options(&self) -> toml::Table {
+        toml::Table::new()
+    }
+
     /// The networks that are trained, always the same roles in the same order.
     fn players(&self) -> Vec<Player<'_>>;
 
@@ -151,6 +161,14 @@ pub trait DistillMethod {
 }
 
 impl<M: DistillMethod + ?Sized> DistillMethod for Box<M> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn options(&self) -> toml::Table {
+        (**self).options()
+    }
+
     fn players(&self) -> Vec<Player<'_>> {
         (**self).players()
     }

@@ -1,17 +1,17 @@
 //! The loop.
 
-use crate::checkpoint::CheckpointFolder;
+use crate::checkpoint::{self, CheckpointFolder, Manifest};
+use crate::ledger::Ledger;
 use crate::observer::{Flow, Observer, RunInfo, Tick};
-use crate::player_state::{PlayerState, may_step};
+use crate::player_state::PlayerState;
 use crate::{
-    AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Objective, Precision, Progress,
-    Result, Role, TrainConfig, Turn,
+    AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Progress, Result, Role,
+    TrainConfig,
 };
-use diffusion_core::{Batch, BatchSource, Noise, State};
-use libtorch_ext::Autocast;
+use diffusion_core::{BatchSource, Noise, State};
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tch::{Device, Tensor};
+use tch::Device;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,41 +40,19 @@ pub enum Outcome {
 /// # Ok(()) }
 /// ```
 pub struct Trainer<M> {
-    method: M,
-    config: TrainConfig,
-    device: Device,
+    pub(crate) method: M,
+    pub(crate) config: TrainConfig,
+    pub(crate) device: Device,
     label: String,
-    players: Vec<PlayerState>,
-    noise: Noise,
-    progress: Progress,
-    ledger: Ledger,
+    pub(crate) players: Vec<PlayerState>,
+    pub(crate) noise: Noise,
+    pub(crate) progress: Progress,
+    pub(crate) ledger: Ledger,
     /// Turns with a loss or gradient that was not finite, since the run started or resumed.
-    non_finite: u64,
+    pub(crate) non_finite: u64,
     observers: Vec<Box<dyn Observer>>,
     checkpoints: Option<CheckpointFolder>,
     interrupt: Interrupt,
-}
-
-/// Sums of logged scalars since the last tick; they stay on the device until then.
-#[derive(Default)]
-struct Ledger {
-    sums: BTreeMap<String, (Tensor, u64)>,
-}
-
-impl Ledger {
-    fn add(&mut self, name: String, value: &Tensor) {
-        match self.sums.get_mut(&name) {
-            Some((sum, count)) => (*sum, *count) = (&*sum + value, *count + 1),
-            None => drop(self.sums.insert(name, (value.detach().copy(), 1))),
-        }
-    }
-
-    fn means(&mut self) -> BTreeMap<String, f64> {
-        std::mem::take(&mut self.sums)
-            .into_iter()
-            .map(|(name, (sum, count))| (name, sum.double_value(&[]) / count as f64))
-            .collect()
-    }
 }
 
 impl<M: DistillMethod> Trainer<M> {
@@ -156,11 +134,12 @@ impl<M: DistillMethod> Trainer<M> {
     /// Returns the reasons why newer checkpoints were passed over.
     ///
     /// # Errors
-    /// If checkpoints exist and none can be used, or the configuration differs.
+    /// If checkpoints exist and none can be used; [`Error::ConfigDrift`] if the method, one of its options or the
+    /// configuration differs.
     pub fn resume(&mut self, source: &mut dyn BatchSource) -> Result<Vec<Error>> {
         let Some(folder) = &self.checkpoints else { return Ok(Vec::new()) };
         let Some((saved, passed_over)) = folder.newest()? else { return Ok(Vec::new()) };
-        let drift = self.config.drift(&saved.manifest.config);
+        let drift = self.manifest().drift(&saved.manifest);
         if !drift.is_empty() {
             return Err(Error::ConfigDrift(drift));
         }
@@ -180,8 +159,8 @@ impl<M: DistillMethod> Trainer<M> {
     /// Runs until the budget is spent, somebody asks to stop, or something fails.
     ///
     /// # Errors
-    /// Whatever went wrong, with the progress at which it did; what was done until then is in a checkpoint if
-    /// checkpoints are written and the weights are still good.
+    /// Whatever went wrong, with the progress at which it did. If checkpoints are written, what was done until then is
+    /// in one, unless something failed in the middle of a step; then the last regular checkpoint is what there is.
     pub fn run(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
         let info = RunInfo {
             label: self.label.clone(),
@@ -215,7 +194,16 @@ impl<M: DistillMethod> Trainer<M> {
         let (mut ticked, mut saved) = (self.progress, self.progress);
         let mut tick_started = started;
         while self.progress.images < total {
-            let directives = self.step(source)?;
+            let first = match source.next_batch(self.config.batch) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    if self.progress != saved {
+                        self.save_checkpoint(source)?; // the weights are good, only the data failed
+                    }
+                    return Err(error.into());
+                }
+            };
+            let directives = self.step(first, source)?;
             let progress = self.progress;
             self.observers.iter_mut().for_each(|observer| observer.on_step(progress));
             let stop = directives.contains(&Directive::Stop);
@@ -249,96 +237,6 @@ impl<M: DistillMethod> Trainer<M> {
         Ok(Outcome::Finished)
     }
 
-    /// One step: every turn, the averages, the method's wishes.
-    fn step(&mut self, source: &mut dyn BatchSource) -> Result<Vec<Directive>> {
-        let before = self.progress;
-        let mut batch: Option<Batch> = None;
-        for turn in self.method.turns(before) {
-            let shared = batch.take().filter(|_| !turn.fresh_batch);
-            let current = match shared {
-                Some(batch) => batch,
-                None => source.next_batch(self.config.batch)?.to_device(self.device),
-            };
-            self.turn(&turn, &current)?;
-            batch = Some(current);
-        }
-        for player in &mut self.players {
-            player.average(before, self.config.batch)?;
-        }
-        self.progress.step += 1;
-        self.progress.images += self.config.batch as u64;
-        let directives = self.method.after_step(self.progress);
-        for directive in &directives {
-            if let Directive::Reset(role) = directive {
-                self.reset(*role);
-            }
-        }
-        Ok(directives)
-    }
-
-    /// One turn: freeze the others, differentiate the objective, step.
-    fn turn(&mut self, turn: &Turn, batch: &Batch) -> Result<()> {
-        if let Some(role) = turn.trains.iter().find(|r| !self.players.iter().any(|p| p.role == **r))
-        {
-            return Err(Error::UnknownRole { turn: turn.name, role: role.0 });
-        }
-        self.players.iter().for_each(|player| player.freeze(!turn.trains.contains(&player.role)));
-        let objective = {
-            let _bf16 =
-                (self.config.precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
-            self.method.objective(turn, batch, self.progress, &mut self.noise)
-        };
-        objective.loss.f_backward().map_err(diffusion_core::Error::Torch)?;
-        if self.move_players(turn, &objective.loss)? {
-            self.log(turn, &objective);
-        }
-        let progress = self.progress;
-        self.method.after_turn(turn, progress);
-        Ok(())
-    }
-
-    fn log(&mut self, turn: &Turn, objective: &Objective) {
-        self.ledger.add(format!("{}/loss", turn.name), &objective.loss.detach());
-        for (name, value) in &objective.terms {
-            self.ledger.add(format!("{}/{name}", turn.name), value);
-        }
-    }
-
-    /// Steps the optimizers of the turn's players, unless something is not finite and the policy forbids it; says
-    /// whether everything was finite.
-    fn move_players(&mut self, turn: &Turn, loss: &Tensor) -> Result<bool> {
-        let (progress, total) = (self.progress, self.config.total_images());
-        let mut movers: Vec<&mut PlayerState> =
-            self.players.iter_mut().filter(|player| turn.trains.contains(&player.role)).collect();
-        let mut norms = grad_norms(&movers)?;
-        let finite = norms.iter().chain([loss]).all(|value| value.isfinite().int64_value(&[]) == 1);
-        let mut step = true;
-        if !finite {
-            self.non_finite += 1;
-            step = may_step(self.config.on_non_finite, turn, progress.step, loss, &movers)?;
-            norms = grad_norms(&movers)?; // of the mended gradients
-        }
-        for (player, norm) in movers.iter_mut().zip(&norms) {
-            if finite {
-                self.ledger.add(format!("{}/grad_norm/{}", turn.name, player.role), norm);
-            }
-            if step {
-                player.step(norm, progress, total)?;
-            }
-            player.clear_grads()?;
-        }
-        Ok(finite)
-    }
-
-    fn reset(&mut self, role: Role) {
-        for player in self.method.players() {
-            let state = self.players.iter_mut().find(|state| state.role == role);
-            if let (true, Some(state)) = (player.role == role, state) {
-                state.reset(&player);
-            }
-        }
-    }
-
     fn tick(&mut self, elapsed_s: f64, s_per_kimg: f64, last: bool) -> Result<Flow> {
         let mut terms = self.ledger.means();
         if self.non_finite > 0 {
@@ -369,12 +267,22 @@ impl<M: DistillMethod> Trainer<M> {
         for (index, observer) in self.observers.iter().enumerate() {
             parts.insert(format!("observers.{index}"), observer.state());
         }
-        folder.write(self.progress, self.noise.state(), &self.config, &parts)
+        folder.write(self.manifest(), &parts)
     }
-}
 
-fn grad_norms(players: &[&mut PlayerState]) -> Result<Vec<Tensor>> {
-    players.iter().map(|player| player.grad_norm()).collect()
+    /// What a checkpoint says about the run beside the state of its parts.
+    fn manifest(&self) -> Manifest {
+        Manifest {
+            format: checkpoint::FORMAT,
+            progress: self.progress,
+            noise: self.noise.state(),
+            config: self.config.clone(),
+            method: self.method.name().into(),
+            options: serde_json::to_value(self.method.options()).unwrap_or_default(),
+            values: BTreeMap::new(),
+            crc32: 0,
+        }
+    }
 }
 
 fn averaged(players: &[PlayerState]) -> Vec<AppliedEma<'_>> {

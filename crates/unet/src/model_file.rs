@@ -47,6 +47,13 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// The configuration of a student with the same architecture: its own preconditioning, and how it is sampled.
+    #[must_use]
+    pub fn for_student(&self, student: &Network, sampler: SamplerConfig) -> Self {
+        let preconditioning = student.preconditioning();
+        Self { preconditioning, sampler: Some(sampler), ..self.clone() }
+    }
+
     /// A network with fresh weights drawn from `noise`.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use diffusion_schedule::{
     SnrWeighting, TruncatedSnr, UniformWeighting, Weighting,
 };
 use distill_trainer::{
-    Algorithm, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role,
+    Algorithm, Decay, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role,
     RoleConfig, Turn, settings,
 };
 use serde::{Deserialize, Serialize};
@@ -202,6 +202,14 @@ impl Consistency {
 }
 
 impl DistillMethod for Consistency {
+    fn name(&self) -> &'static str {
+        if self.teacher.is_some() { DISTILLATION } else { TRAINING }
+    }
+
+    fn options(&self) -> toml::Table {
+        toml::Table::try_from(&self.config).unwrap_or_default()
+    }
+
     fn players(&self) -> Vec<Player<'_>> {
         vec![Player { role: STUDENT, parameters: self.student.parameters() }]
     }
@@ -294,6 +302,8 @@ fn published() -> BTreeMap<String, RoleConfig> {
 fn short_run() -> BTreeMap<String, RoleConfig> {
     let mut roles = published();
     for role in roles.values_mut() {
+        role.optimizer.lr = 1e-3;
+        role.decay = Decay::Cosine;
         role.ema = Some(EmaConfig::HalfLife { kimg: 10.0, ramp_up: Some(0.1) });
     }
     roles

@@ -6,7 +6,7 @@ use crate::{Distiller, Ingredients, MethodInfo, Result, WithDropout};
 use diffusion_core::{Batch, Generator, Noise};
 use diffusion_schedule::{Density, LogNormal, Network, OneStep, SamplerConfig, Sampling};
 use distill_trainer::{
-    Algorithm, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role,
+    Algorithm, Decay, DistillMethod, EmaConfig, Objective, OptimizerConfig, Player, Progress, Role,
     RoleConfig, Turn,
 };
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,14 @@ impl EasyConsistency {
 }
 
 impl DistillMethod for EasyConsistency {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn options(&self) -> toml::Table {
+        toml::Table::try_from(&self.config).unwrap_or_default()
+    }
+
     fn players(&self) -> Vec<Player<'_>> {
         vec![Player { role: STUDENT, parameters: self.student.parameters() }]
     }
@@ -152,6 +160,7 @@ fn short_run() -> BTreeMap<String, RoleConfig> {
     let mut roles = published();
     for role in roles.values_mut() {
         role.optimizer.lr = 4e-4;
+        role.decay = Decay::Cosine;
         role.ema = Some(EmaConfig::HalfLife { kimg: 10.0, ramp_up: Some(0.1) });
     }
     roles

@@ -138,6 +138,14 @@ impl ScoreIdentity {
 }
 
 impl DistillMethod for ScoreIdentity {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn options(&self) -> toml::Table {
+        toml::Table::try_from(&self.config).unwrap_or_default()
+    }
+
     fn players(&self) -> Vec<Player<'_>> {
         vec![
             Player { role: GENERATOR, parameters: self.generator.parameters() },

@@ -81,6 +81,14 @@ impl TeacherTraining {
 }
 
 impl DistillMethod for TeacherTraining {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn options(&self) -> toml::Table {
+        toml::Table::try_from(&self.config).unwrap_or_default()
+    }
+
     fn players(&self) -> Vec<Player<'_>> {
         vec![Player { role: NETWORK, parameters: self.network.parameters() }]
     }

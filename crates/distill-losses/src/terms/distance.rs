@@ -1,6 +1,7 @@
 //! How far apart two images are.
 
 use diffusion_core::shape;
+use distill_trainer::settings::no_further_keys;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -9,8 +10,10 @@ use tch::Tensor;
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Distance {
     /// Mean of squared differences over channels and pixels.
+    #[serde(deserialize_with = "no_further_keys")]
     L2,
     /// Mean of absolute differences over channels and pixels.
+    #[serde(deserialize_with = "no_further_keys")]
     L1,
     /// `√(‖a − b‖² + c²) − c` with the Euclidean norm of the **whole** image; `c = 0` is the norm itself.
     PseudoHuber {

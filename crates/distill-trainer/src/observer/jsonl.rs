@@ -65,7 +65,8 @@ impl JsonLines {
 
     /// Keeps the lines up to `progress` and continues after them.
     fn rewind(&mut self, progress: Progress) -> io::Result<()> {
-        let length = kept(&fs::read(&self.path)?, progress);
+        let anew = progress == Progress::default();
+        let length = if anew { 0 } else { kept(&fs::read(&self.path)?, progress) };
         self.file.set_len(length as u64)?;
         self.file.seek(SeekFrom::End(0))?;
         Ok(())
@@ -99,9 +100,6 @@ fn end(outcome: &Outcome) -> End<'_> {
 
 /// How many bytes to keep: the whole lines before the first one that is cut off or lies beyond `progress`.
 fn kept(log: &[u8], progress: Progress) -> usize {
-    if progress == Progress::default() {
-        return 0;
-    }
     let stays = |line: &&[u8]| {
         line.ends_with(b"\n")
             && serde_json::from_slice::<Written>(line)
