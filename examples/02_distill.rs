@@ -226,7 +226,12 @@ impl Job {
         };
         let teacher_run = take(&mut tables, "teacher_run", &run("teacher", flags.teacher_kimg)?)?;
         let student_run = take(&mut tables, "student_run", &run(&flags.method, flags.kimg)?)?;
-        let options = take(&mut tables, "options", &(entry.options)())?;
+        let mut options = (entry.options)();
+        if flags.recipe == "short" {
+            let steps = student_run.total_images() / student_run.batch as u64;
+            settings::merge(&mut options, (entry.short_options)(student_run.kimg, steps));
+        }
+        let options = take(&mut tables, "options", &options)?;
         let (training, held_out) = hold_out(data, n_held_out)?;
         let settings = Settings { flags, network, teacher_run, student_run, options };
         let interrupt = Interrupt::on_ctrl_c()?;

@@ -22,6 +22,7 @@ mod noise;
 mod parameters;
 pub mod shape;
 mod state;
+pub mod strict;
 pub mod tensor_file;
 
 pub use backbone::Backbone;

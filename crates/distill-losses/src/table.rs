@@ -35,7 +35,9 @@ pub struct MethodInfo {
     pub published: fn() -> BTreeMap<String, RoleConfig>,
     /// Settings by role for runs that two cores can do: some 50 to 1,000 kimg.
     pub short_run: fn() -> BTreeMap<String, RoleConfig>,
-    /// Its options with their defaults.
+    /// What a run of so many kimg and steps changes in the options, so that schedules fit into it.
+    pub short_options: fn(f64, u64) -> toml::Table,
+    /// Its options with their published defaults.
     pub options: fn() -> toml::Table,
     /// Makes it from a teacher, initial weights and options; options that are not given keep their defaults.
     pub build: fn(&Ingredients<'_>, &toml::Table) -> Result<Box<dyn Distiller>>,

@@ -1,8 +1,8 @@
 //! The configuration of a run.
 
 use crate::drift::differences;
-use crate::settings::no_further_keys;
 use crate::{EmaConfig, Error, OptimizerConfig, Result};
+use diffusion_core::strict::no_further_keys;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

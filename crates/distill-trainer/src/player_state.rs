@@ -124,7 +124,7 @@ impl PlayerState {
             }
             param.shallow_clone().copy_(saved);
         }
-
+        self.optimizer.load_state(&part("optimizer."))?;
         self.ema.as_mut().map_or(Ok(()), |ema| ema.load_state(&part("ema.")))
     }
 }

@@ -1,7 +1,6 @@
 //! Configuration in layers: defaults, a TOML file, `key=value` on the command line.
 
 use crate::{Error, Result};
-use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
 /// Lays `over` on `base`: tables merge key by key, everything else is replaced.
@@ -51,31 +50,6 @@ pub fn assignment(text: &str) -> Result<Table> {
     let parse = |value: &str| format!("{key} = {value}").parse::<Table>();
     let quoted = Value::String(value.into()).to_string();
     parse(value).or_else(|_| parse(&quoted)).map_err(|_| malformed())
-}
-
-/// Refuses every key beside the `kind` of a variant without fields, as `deserialize_with` of that variant.
-///
-/// serde's `deny_unknown_fields` does so for variants with fields only.
-///
-/// # Errors
-/// If there is another key.
-///
-/// # Example
-/// ```
-/// #[derive(serde::Deserialize)]
-/// #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-/// enum Shape {
-///     #[serde(deserialize_with = "distill_trainer::settings::no_further_keys")]
-///     Round,
-/// }
-/// assert!(toml::from_str::<Shape>("kind = 'round'").is_ok());
-/// assert!(toml::from_str::<Shape>("kind = 'round'\ncorners = 4").is_err());
-/// ```
-pub fn no_further_keys<'de, D: Deserializer<'de>>(rest: D) -> Result<(), D::Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-    Nothing::deserialize(rest).map(|Nothing {}| ())
 }
 
 #[cfg(test)]

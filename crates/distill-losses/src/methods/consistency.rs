@@ -35,6 +35,7 @@ pub(crate) const DISTILLATION_INFO: MethodInfo = MethodInfo {
     summary: "neighbors on the teacher's trajectory get the same answer",
     published,
     short_run,
+    short_options: |_, _| toml::Table::new(),
     options: || toml::Table::try_from(ConsistencyConfig::distillation()).unwrap_or_default(),
     build: |ingredients, table| {
         let config = with_defaults(ConsistencyConfig::distillation(), table);
@@ -54,6 +55,7 @@ pub(crate) const TRAINING_INFO: MethodInfo = MethodInfo {
     summary: "the same from data alone, with a growing number of levels",
     published,
     short_run,
+    short_options,
     options: || toml::Table::try_from(ConsistencyConfig::training()).unwrap_or_default(),
     build: |ingredients, table| {
         let config = with_defaults(ConsistencyConfig::training(), table);
@@ -307,4 +309,14 @@ fn short_run() -> BTreeMap<String, RoleConfig> {
         role.ema = Some(EmaConfig::HalfLife { kimg: 10.0, ramp_up: Some(0.1) });
     }
     roles
+}
+
+/// Consistency training's curriculum within a run of so many steps, from 10 levels to 40.
+fn short_options(_kimg: f64, steps: u64) -> toml::Table {
+    let scales = Scales::Progressive { start: 10, end: 40, total_steps: steps.max(1) };
+    let curriculum = Curriculum { scales, target: TargetEma::Adaptive { decay: 0.9 } };
+    toml::Table::from_iter([(
+        "curriculum".into(),
+        toml::Value::try_from(curriculum).expect("plain data"),
+    )])
 }

@@ -30,6 +30,7 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
     summary: "tunes a diffusion model on data; the two levels of a pair draw together in stages",
     published,
     short_run,
+    short_options: |kimg, _| toml::Table::from_iter([("stage_kimg".into(), (kimg / 8.0).into())]),
     options: || toml::Table::try_from(EasyConsistencyConfig::default()).unwrap_or_default(),
     build: |ingredients, table| {
         Ok(Box::new(EasyConsistency::new(ingredients, options(NAME, table)?)?))
@@ -59,7 +60,7 @@ impl Default for EasyConsistencyConfig {
             p_std: 2.0,
             mapping: EasyMapping::default(),
             c: 0.0,
-            stage_kimg: 6_400.0,
+            stage_kimg: 3_200.0,
         }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
     summary: "one step, data-free; the generator descends through teacher and fake score",
     published,
     short_run,
+    short_options: |_, _| toml::Table::new(),
     options: || toml::Table::try_from(ScoreIdentityConfig::default()).unwrap_or_default(),
     build: |ingredients, table| {
         Ok(Box::new(ScoreIdentity::new(ingredients, options(NAME, table)?)?))

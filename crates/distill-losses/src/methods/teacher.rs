@@ -30,6 +30,7 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
     summary: "denoising at log-normally distributed levels",
     published,
     short_run,
+    short_options: |_, _| toml::Table::new(),
     options: || toml::Table::try_from(TeacherTrainingConfig::default()).unwrap_or_default(),
     build: |ingredients, table| {
         Ok(Box::new(TeacherTraining::new(ingredients, options(NAME, table)?)?))

@@ -1,7 +1,6 @@
 //! How far apart two images are.
 
-use diffusion_core::shape;
-use distill_trainer::settings::no_further_keys;
+use diffusion_core::{shape, strict::no_further_keys};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
