@@ -1,4 +1,4 @@
-//! The whole story on built-in pictures: train a teacher, distil it to one step, compare both.
+//! The whole story on built-in pictures: train a teacher, distill it to one step, compare both.
 //!
 //! ```text
 //! cargo xtask quickstart                                   # sets everything up first
@@ -83,18 +83,29 @@ fn main() -> Result<()> {
         ("teacher, 5 Euler steps", Box::new(Sampling::new(&teacher, euler))),
         ("student", Box::new(Sampling::new(&student, OneStep { sigma: 2.5 }))),
     ];
-    let mut pictures = Vec::new();
+    let mut pictures = vec![other_half.images.narrow(0, 0, 96)];
     for (name, generator) in generators {
         let evaluated = evaluation.run(name, &*generator, N_EVAL, &Noise::new(7).on(device))?;
         reports.push(evaluated.report);
         pictures.push(evaluated.images.narrow(0, 0, 96));
     }
-    write_grid(&out.join("real.png"), &other_half.images.narrow(0, 0, 96), 12)?;
-    write_grid(&out.join("teacher.png"), &pictures[0], 12)?;
-    write_grid(&out.join("teacher_5_steps.png"), &pictures[1], 12)?;
-    write_grid(&out.join("student.png"), &pictures[2], 12)?;
+    let files = ["real.png", "teacher.png", "teacher_5_steps.png", "student.png"];
+    for (file, images) in files.iter().zip(&pictures) {
+        write_grid(&out.join(file), images, 12)?;
+    }
+    let [real, teacher, _, student] = &pictures[..] else { unreachable!("four pictures") };
+    write_grid(&out.join("comparison.png"), &side_by_side(&[real, teacher, student]), 38)?;
     println!("\n{}\neverything is in {}", table(&reports), out.display());
     Ok(())
+}
+
+/// Blocks of eight rows of twelve images, with a dark column between them.
+fn side_by_side(blocks: &[&Tensor]) -> Tensor {
+    let size = i64::from(SIZE);
+    let blocks: Vec<Tensor> = blocks.iter().map(|b| b.view([8, 12, 3, size, size])).collect();
+    let gap = Tensor::full([8, 1, 3, size, size], -1.0, (Kind::Float, Device::Cpu));
+    let columns: Vec<&Tensor> = blocks.iter().flat_map(|block| [&gap, block]).skip(1).collect();
+    Tensor::cat(&columns, 1).view([-1, 3, size, size])
 }
 
 /// Trains a method's students for `kimg` thousand images and saves the averaged one in `out`.
@@ -116,7 +127,7 @@ fn run(
         [4, 12],
         &Noise::new(1).on(device),
     )
-    .labelled(example.cond)
+    .labeled(example.cond)
     .every(5);
     let mut trainer = Trainer::new((entry.build)(ingredients, &Default::default())?, run, device)?
         .label(entry.title)

@@ -1,4 +1,4 @@
-//! Trains a teacher and distils it, or distils a trained one, on your own pictures.
+//! Trains a teacher and distills it, or distils a trained one, on your own pictures.
 //!
 //! ```text
 //! cargo run --release --example 02_distill -- --help
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Train a teacher and distil it to one step.
+/// Train a teacher and distill it to one step.
 ///
 /// Settings come in layers: defaults, a TOML file (--config), flags, KEY=VALUE pairs. A key is a long flag with `_`
 /// for `-`, or belongs to one of these tables: `network.*` (the U-Net of a new teacher), `teacher_run.*` and
@@ -307,7 +307,7 @@ impl Job {
         let noise = Noise::new(run.seed).stream("grid").on(self.device);
         let grid =
             SampleGrid::new(out.join("samples"), [c.into(), h.into(), w.into()], [4, 10], &noise)
-                .labelled(images(&*self.training, 0..40)?.cond.to_device(self.device))
+                .labeled(images(&*self.training, 0..40)?.cond)
                 .every(4);
         let mut trainer =
             Trainer::new((entry.build)(ingredients, options)?, run.clone(), self.device)?

@@ -1,4 +1,4 @@
-//! Distil a trained diffusion model into a generator that needs one to four steps.
+//! Distill a trained diffusion model into a generator that needs one to four steps.
 //!
 //! This crate holds no logic: it gathers the workspace's crates under one name, with a [`prelude`]. Take it whole, or
 //! take a single crate: each stands alone.

@@ -27,7 +27,7 @@ fewstep's developer commands. New here? Run `cargo xtask quickstart`; it does al
   cargo xtask setup [--cuda]           get libtorch 2.11.0, once per user, and link it as .libtorch
                                        --cuda: the full one with NVIDIA's libraries (about 4 GB) instead of the small one
   cargo xtask quickstart [--cuda] [ARGS]
-                                       set up, then run examples/01_quickstart.rs with ARGS: train, distil, show both
+                                       set up, then run examples/01_quickstart.rs with ARGS: train, distill, show both
   cargo xtask test [--cuda]            set up, then run all tests, documentation examples and the external consumer
   cargo xtask doctor                   show versions, devices and a timed matmul on each, and what is missing
   cargo xtask ci                       the checks beside the tests: format, lints, documentation, licenses, spelling

@@ -21,7 +21,7 @@ const AT_ONCE: i64 = 64;
 /// use distill_trainer::observer::SampleGrid;
 /// let labels: Vec<i64> = (0..80).map(|i| i % 10).collect(); // one class per column
 /// let labels = Cond::classes(&labels, 10, tch::Device::Cpu)?;
-/// let grid = SampleGrid::new("runs/digits", [1, 28, 28], [8, 10], &Noise::new(0)).labelled(labels).every(5);
+/// let grid = SampleGrid::new("runs/digits", [1, 28, 28], [8, 10], &Noise::new(0)).labeled(labels).every(5);
 /// # Ok::<(), diffusion_core::Error>(())
 /// ```
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl SampleGrid {
     /// # Panics
     /// If the number of class labels is not that of the images.
     #[must_use]
-    pub fn labelled(self, cond: Cond) -> Self {
+    pub fn labeled(self, cond: Cond) -> Self {
         if let Some(labels) = &cond.labels {
             let (found, images) = (labels.size()[0], self.z.size()[0]);
             assert!(found == images, "{found} labels for a grid of {images} images");
@@ -161,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let labels = Cond::classes(&[0, 1], 2, tch::Device::Cpu).unwrap();
         let mut grid =
-            SampleGrid::new(folder.path(), IMAGE, [1, 2], &Noise::new(0)).labelled(labels);
+            SampleGrid::new(folder.path(), IMAGE, [1, 2], &Noise::new(0)).labeled(labels);
         grid.on_tick(&tick(0, &[]), &Gray).unwrap();
         let picture = image::open(folder.path().join("latest.png")).unwrap().to_rgb8();
         assert_eq!(picture.get_pixel(100, 100), &Rgb([128; 3]));
@@ -209,6 +209,6 @@ mod tests {
     #[should_panic(expected = "3 labels for a grid of 4 images")]
     fn labels_must_fit_the_grid() {
         let labels = Cond::classes(&[0, 0, 0], 2, tch::Device::Cpu).unwrap();
-        let _ = SampleGrid::new("", IMAGE, [2, 2], &Noise::new(0)).labelled(labels);
+        let _ = SampleGrid::new("", IMAGE, [2, 2], &Noise::new(0)).labeled(labels);
     }
 }
