@@ -12,6 +12,8 @@
 //! (the table of the last run is in docs/results/quickstart.md)
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
+
 use anyhow::Result;
 use fewstep::datasets::{Loader, Shapes, images};
 use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};

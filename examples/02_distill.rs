@@ -11,6 +11,8 @@
 //! `teacher/` and `student/` with the saved model, logs, curves and sample grids, and `real.png`, `teacher.png`,
 //! `student.png`, `report.json` beside them. Ctrl-C writes a checkpoint and exits 130; `--resume` goes on from there.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
+
 use anyhow::{Context, Result, ensure};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -123,13 +125,7 @@ fn main() -> Result<()> {
         print!("{}", toml::to_string(&job.settings)?);
         return Ok(());
     }
-    match job.distill()? {
-        Outcome::Interrupted => {
-            eprintln!("interrupted; the same command with --resume goes on");
-            std::process::exit(Interrupt::EXIT_CODE)
-        }
-        _ => Ok(()),
-    }
+    job.distill()
 }
 
 /// Defaults, below the file, below the flags that were given, below the pairs.
@@ -238,7 +234,7 @@ impl Job {
         Ok(Self { settings, action, entry, device, interrupt, training, held_out })
     }
 
-    fn distill(&self) -> Result<Outcome> {
+    fn distill(&self) -> Result<()> {
         let out = &self.settings.flags.out;
         ensure!(
             self.action.resume || !out.join("settings.toml").exists(),
@@ -247,22 +243,16 @@ impl Job {
         );
         std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
         std::fs::write(out.join("settings.toml"), toml::to_string(&self.settings)?)?;
-        let (teacher, model) = match self.teacher()? {
-            Ok(teacher) => teacher,
-            Err(outcome) => return Ok(outcome),
-        };
+        let (teacher, model) = self.teacher()?;
         let ingredients = Ingredients::distill(&teacher);
         let Settings { student_run, options, .. } = &self.settings;
-        let student =
+        let (student, model) =
             self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
-        match student {
-            Ok((student, model)) => self.compare(&teacher, &student, &model),
-            Err(outcome) => Ok(outcome),
-        }
+        self.compare(&teacher, &student, &model)
     }
 
     /// The teacher: loaded, or trained first.
-    fn teacher(&self) -> Result<Result<(Network, ModelConfig), Outcome>> {
+    fn teacher(&self) -> Result<(Network, ModelConfig)> {
         let Settings { flags, network, teacher_run, .. } = &self.settings;
         let finished = flags.out.join("teacher/model.safetensors");
         if flags.teacher != "train" || finished.exists() {
@@ -279,7 +269,7 @@ impl Job {
                 facts(of_teacher),
                 facts(network)
             );
-            return Ok(Ok((teacher, model)));
+            return Ok((teacher, model));
         }
         let architecture = Architecture::SongUnet(network.clone());
         let preconditioning = Preconditioning::Edm(Edm::default());
@@ -292,7 +282,7 @@ impl Job {
         self.run(entry, &Ingredients::train(&fresh), &options, teacher_run, &model, "teacher")
     }
 
-    /// Runs a method to its end and saves the averaged student, or says how the run was cut short.
+    /// Runs a method to its end and saves the averaged student.
     fn run(
         &self,
         entry: &MethodInfo,
@@ -301,7 +291,7 @@ impl Job {
         run: &TrainConfig,
         model: &ModelConfig,
         folder: &str,
-    ) -> Result<Result<(Network, ModelConfig), Outcome>> {
+    ) -> Result<(Network, ModelConfig)> {
         let out = self.settings.flags.out.join(folder);
         let (c, h, w) = self.training.shape();
         let noise = Noise::new(run.seed).stream("grid").on(self.device);
@@ -325,24 +315,19 @@ impl Job {
                 eprintln!("not used: {passed_over}");
             }
         }
-        let outcome = trainer.run(&mut data)?;
-        if outcome == Outcome::Interrupted {
-            return Ok(Err(outcome));
+        if trainer.run(&mut data)? == Outcome::Interrupted {
+            eprintln!("interrupted; the same command with --resume goes on");
+            std::process::exit(Interrupt::EXIT_CODE);
         }
         let _averages = trainer.averaged();
         let network = trainer.method().network();
         let model = model.for_student(network, trainer.method().sampler());
         unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
-        Ok(Ok((network.twin(), model)))
+        Ok((network.twin(), model))
     }
 
     /// The table and the pictures.
-    fn compare(
-        &self,
-        teacher: &Network,
-        student: &Network,
-        model: &ModelConfig,
-    ) -> Result<Outcome> {
+    fn compare(&self, teacher: &Network, student: &Network, model: &ModelConfig) -> Result<()> {
         let Flags { out, batch, seed, .. } = &self.settings.flags;
         let n = self.held_out.len();
         let reference = images(&*self.held_out, 0..n)?;
@@ -370,7 +355,7 @@ impl Job {
         }
         std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&reports)?)?;
         println!("\n{}\neverything is in {}", table(&reports), out.display());
-        Ok(Outcome::Finished)
+        Ok(())
     }
 }
 
