@@ -3,7 +3,7 @@
 //! | network | images | batch | precision | dominated by |
 //! |---|---|---|---|---|
 //! | `song-unet` c16, 0.2 M parameters | 16 × 16 | 1, 2 | f32, bf16 | overhead of operations |
-//! | `song-unet` c32, 1.5 M parameters | 32 × 32 | 1, 16 | f32, bf16 | arithmetic |
+//! | `song-unet` c32, 1.8 M parameters | 32 × 32 | 1, 16 | f32, bf16 | arithmetic |
 //! | `song-unet` c128, 55.7 M parameters (EDM's for CIFAR-10) | 32 × 32 | 1 | f32, bf16 | arithmetic |
 //!
 //! `cargo bench --bench denoiser`; a part of an id selects, such as `-- b16/bf16`. Ids end with the device.
@@ -38,7 +38,7 @@ fn main() {
     let device = device::parse("auto").expect("`auto` is always a device");
     forward(&mut criterion, &tiny(), &[1, 2], device);
     forward(&mut criterion, &small(), &[1, 16], device);
-    // A second and more for an evaluation: as few as criterion takes.
+    // Half a second for an evaluation on two cores: as few samples as criterion takes.
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     forward(&mut criterion, &SongUnetConfig::cifar10(0), &[1], device);
     criterion.final_summary();

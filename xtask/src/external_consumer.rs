@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<()> {
             .env("LIBTORCH", &libtorch.folder)
             // Kept from run to run, so that libtorch's bindings are built once.
             .env("CARGO_TARGET_DIR", root.join("target/external-consumer"))
-            // A third of the time and most of the space would go into information for debuggers.
+            // Information for debuggers would cost a quarter of the time, and nobody debugs this program.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .default_env("OMP_NUM_THREADS", "1")
             .directory(&folder)
