@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 use tch::{Device, Kind, Tensor};
 
-/// Words of the ChaCha stream reserved for one draw: a draw never runs into the next one.
+/// Words of the `ChaCha` stream reserved for one draw: a draw never runs into the next one.
 const WORDS_PER_DRAW_LOG2: u32 = 36;
 
 /// The whole state of a [`Noise`]: three integers.
@@ -22,7 +22,7 @@ pub struct NoiseState {
 
 /// A counter-based random generator: draw number `draw` of stream `stream` under seed `seed` is always the same tensor.
 ///
-/// Values are made on the CPU with ChaCha8 and portable logarithms and cosines, so they are bit-identical on every
+/// Values are made on the CPU with `ChaCha8` and portable logarithms and cosines, so they are bit-identical on every
 /// machine and device, in any thread. (libtorch's own generator is one per process and cannot be saved.) A clone
 /// repeats the draws of the original: two network passes that must share dropout masks get two clones.
 ///
