@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     let teacher = run(
         "teacher",
         &Ingredients::train(&fresh),
-        64.0,
+        [64.0, 1e-3],
         &training,
         &config,
         &out.join("teacher"),
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     let student = run(
         "sid",
         &Ingredients::distill(&teacher),
-        64.0,
+        [64.0, 3e-4],
         &training,
         &config,
         &out.join("student"),
@@ -110,17 +110,19 @@ fn side_by_side(blocks: &[&Tensor]) -> Tensor {
     Tensor::cat(&columns, 1).view([-1, 3, size, size])
 }
 
-/// Trains a method's students for `kimg` thousand images and saves the averaged one in `out`.
+/// Trains a method's student for `kimg` thousand images at the learning rate `lr` and saves its average in `out`.
 fn run(
     name: &str,
     ingredients: &Ingredients<'_>,
-    kimg: f64,
+    [kimg, lr]: [f64; 2],
     data: &Arc<Shapes>,
     config: &ModelConfig,
     out: &Path,
 ) -> Result<Network> {
     let entry = method(name)?;
-    let run = TrainConfig { kimg, roles: (entry.short_run)(), ..TrainConfig::default() };
+    let mut roles = (entry.short_run)();
+    roles.values_mut().for_each(|role| role.optimizer.lr = lr);
+    let run = TrainConfig { kimg, roles, ..TrainConfig::default() };
     let device = ingredients.initial.parameters().device();
     let example = images(&**data, 0..48)?;
     let grid = SampleGrid::new(
