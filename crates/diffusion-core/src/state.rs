@@ -53,4 +53,37 @@ impl State {
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).ok_or_else(|| Error::MissingState(name.into()))
     }
+
+    /// Writes the saved values of a tensor into `target`, without a graph.
+    ///
+    /// # Errors
+    /// [`Error::MissingState`] if there is none of that name, [`Error::ShapeMismatch`] if it has another shape: libtorch
+    /// itself would broadcast it.
+    pub fn copy_into(&self, name: &str, target: &Tensor) -> Result<()> {
+        let saved = self.tensor(name)?;
+        let (expected, found) = (target.size(), saved.size());
+        if expected != found {
+            return Err(Error::ShapeMismatch { name: name.into(), expected, found });
+        }
+        let _guard = tch::no_grad_guard();
+        target.shallow_clone().f_copy_(saved)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_of_another_shape_is_not_broadcast() {
+        let mut state = State::default();
+        state.tensors.insert("w".into(), Tensor::from_slice(&[7f32]));
+        let target = Tensor::from_slice(&[1f32, 2.0]);
+        assert!(matches!(state.copy_into("w", &target), Err(Error::ShapeMismatch { .. })));
+        assert_eq!(target, Tensor::from_slice(&[1f32, 2.0]));
+        let target = Tensor::from(0f32).view(1).set_requires_grad(true);
+        state.copy_into("w", &target).unwrap();
+        assert_eq!(target.double_value(&[0]), 7.0);
+    }
 }

@@ -114,15 +114,8 @@ impl PlayerState {
             State { tensors, ..State::default() }
         };
         let weights = part("weights.");
-        let _guard = tch::no_grad_guard();
         for (name, param) in self.names.iter().zip(&self.params) {
-            let saved = weights.tensor(name)?;
-            let (expected, found) = (param.size(), saved.size());
-            if expected != found {
-                let name = name.clone();
-                return Err(diffusion_core::Error::ShapeMismatch { name, expected, found }.into());
-            }
-            param.shallow_clone().copy_(saved);
+            weights.copy_into(name, param)?;
         }
         self.optimizer.load_state(&part("optimizer."))?;
         self.ema.as_mut().map_or(Ok(()), |ema| ema.load_state(&part("ema.")))

@@ -267,11 +267,8 @@ impl DistillMethod for Consistency {
     }
 
     fn load_state(&mut self, state: &State) -> diffusion_core::Result<()> {
-        let _guard = tch::no_grad_guard();
-        for target in self.target.parameters().trained() {
-            target.tensor.shallow_clone().f_copy_(state.tensor(&target.name)?)?;
-        }
-        Ok(())
+        let mut targets = self.target.parameters().trained();
+        targets.try_for_each(|target| state.copy_into(&target.name, &target.tensor))
     }
 }
 

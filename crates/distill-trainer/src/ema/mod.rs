@@ -139,10 +139,11 @@ impl Ema {
     /// Continues from a saved state.
     ///
     /// # Errors
-    /// If an entry is missing.
+    /// If an entry is missing or has another shape.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
-        let saved = self.names.iter().map(|name| state.tensor(name).map(Tensor::shallow_clone));
-        overwrite(&self.averages, &saved.collect::<Result<Vec<_>, _>>()?);
+        for (name, average) in self.names.iter().zip(&self.averages) {
+            state.copy_into(name, average)?;
+        }
         Ok(())
     }
 }

@@ -176,18 +176,9 @@ impl Optimizer {
     /// # Errors
     /// If an entry is missing or has another shape.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
-        let _guard = tch::no_grad_guard();
         for (prefix, tensors) in self.named() {
             for (name, tensor) in self.names.iter().zip(tensors) {
-                let name = format!("{prefix}.{name}");
-                let saved = state.tensor(&name)?;
-                let (expected, found) = (tensor.size(), saved.size());
-                if expected != found {
-                    return Err(
-                        diffusion_core::Error::ShapeMismatch { name, expected, found }.into()
-                    );
-                }
-                tensor.shallow_clone().copy_(saved);
+                state.copy_into(&format!("{prefix}.{name}"), tensor)?;
             }
         }
         Ok(())
