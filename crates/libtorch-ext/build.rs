@@ -8,7 +8,16 @@ use std::process::exit;
 /// The libtorch series whose C++ interface the shim and `tch` are written for.
 const SERIES: &str = "2.11.";
 
-const SOURCES: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
+/// Calls into libtorch: its own code is what runs, and optimising these few lines would only cost build time.
+const CALLS: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
+
+/// Loops of our own.
+const KERNELS: [&str; 4] = [
+    "cpp/kernels/convolution.cpp",
+    "cpp/kernels/group_norm.cpp",
+    "cpp/kernels/parallel.cpp",
+    "cpp/kernels/winograd.cpp",
+];
 
 fn main() {
     // torch-sys reports the folder it links against through its `links` key.
@@ -16,7 +25,8 @@ fn main() {
         PathBuf::from(env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys reports libtorch_lib"));
     let include = include_folder(&lib);
     check_version(&lib, &include);
-    compile_shim(&include);
+    compile(&include, &CALLS, 1, "libtorch_ext_calls");
+    compile(&include, &KERNELS, 3, "libtorch_ext_kernels");
     link(&lib);
 }
 
@@ -55,7 +65,7 @@ fn version(header: &Path) -> Option<String> {
     rest.split('"').nth(1).map(str::to_owned)
 }
 
-fn compile_shim(include: &Path) {
+fn compile(include: &Path, files: &[&str], level: u32, name: &str) {
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     println!("cargo:rerun-if-changed=cpp");
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
@@ -63,15 +73,16 @@ fn compile_shim(include: &Path) {
         .cpp(true)
         .std("c++17")
         .pic(true)
-        // libtorch's own code is what runs; optimising these few calls would only cost build time.
-        .opt_level(1)
+        .opt_level(level)
         .debug(false)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(include)
+        .include(include.join("torch/csrc/api/include"))
         // libtorch's headers warn; warnings in them are not ours to fix.
         .warnings(false)
-        .files(SOURCES)
-        .compile("libtorch_ext_shim");
+        .flag_if_supported("-Wno-psabi")
+        .files(files)
+        .compile(name);
 }
 
 /// Links libtorch, and lets every program that cargo starts find it.

@@ -66,6 +66,35 @@ unsafe extern "C" {
         gradients: *mut *mut C_tensor,
     ) -> Message;
     pub(crate) fn fewstep_zero_grads(parameters: *const *const C_tensor, count: usize) -> Message;
+
+    pub(crate) fn fewstep_convolve(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        prepared: *const C_tensor,
+        bias: *const C_tensor,
+        shift: *const C_tensor,
+        residual: *const C_tensor,
+        scale: f64,
+        result: *mut *mut C_tensor,
+    ) -> Message;
+    pub(crate) fn fewstep_prepare_weight(
+        weight: *const C_tensor,
+        prepared: *mut *mut C_tensor,
+    ) -> Message;
+    pub(crate) fn fewstep_group_norm(
+        x: *const C_tensor,
+        groups: i64,
+        gamma: *const C_tensor,
+        beta: *const C_tensor,
+        eps: f64,
+        silu: bool,
+        result: *mut *mut C_tensor,
+    ) -> Message;
+}
+
+/// The address of the C++ tensor behind `tensor`, null for none; valid while it is borrowed.
+pub(crate) fn pointer_or_null(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(std::ptr::null(), Tensor::as_ptr).cast()
 }
 
 /// The addresses of the C++ tensors behind `tensors`, valid while `tensors` is borrowed.

@@ -16,6 +16,7 @@ pub mod cuda;
 mod error;
 mod ffi;
 pub mod fused;
+pub mod kernels;
 pub mod process;
 
 pub use autocast::Autocast;
