@@ -12,7 +12,8 @@ const SERIES: &str = "2.11.";
 const CALLS: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
 
 /// Loops of our own.
-const KERNELS: [&str; 4] = [
+const KERNELS: [&str; 5] = [
+    "cpp/kernels/attention.cpp",
     "cpp/kernels/convolution.cpp",
     "cpp/kernels/group_norm.cpp",
     "cpp/kernels/parallel.cpp",

@@ -81,6 +81,12 @@ unsafe extern "C" {
         weight: *const C_tensor,
         prepared: *mut *mut C_tensor,
     ) -> Message;
+    pub(crate) fn fewstep_attention(
+        query: *const C_tensor,
+        key: *const C_tensor,
+        value: *const C_tensor,
+        result: *mut *mut C_tensor,
+    ) -> Message;
     pub(crate) fn fewstep_group_norm(
         x: *const C_tensor,
         groups: i64,

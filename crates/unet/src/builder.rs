@@ -27,7 +27,7 @@ impl<'n> Builder<'n> {
             Some(noise) => (noise.uniform(shape) * 2.0 - 1.0) * limit,
             None => Tensor::zeros(shape, (Kind::Float, self.parameters.device())),
         };
-        self.parameters.trainable(name, values)
+        self.parameters.trainable(name, if kernel > 1 { channels_last(&values) } else { values })
     }
 
     /// A bias or a normalization's scale, `[channels]`, constant at first.
@@ -50,6 +50,11 @@ impl<'n> Builder<'n> {
     pub(crate) fn finish(self) -> Parameters {
         self.parameters
     }
+}
+
+/// The same values with the channels beside each other in memory, as convolutions want them.
+pub(crate) fn channels_last(images: &Tensor) -> Tensor {
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 #[cfg(test)]

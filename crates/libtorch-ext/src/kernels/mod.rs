@@ -7,8 +7,10 @@
 //! Under [`Autocast`](crate::Autocast) on the CPU they stay in `f32`: a convolution with a quarter of the multiplications is
 //! faster than one in `bf16`, and exact.
 
+mod attention;
 mod convolution;
 mod group_norm;
 
+pub use attention::attention;
 pub use convolution::{Convolution, PreparedWeight};
 pub use group_norm::{group_norm, group_norm_silu};

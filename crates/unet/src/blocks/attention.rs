@@ -2,8 +2,9 @@
 
 use super::{Conv2d, GroupNorm, Resample};
 use crate::builder::Builder;
+use libtorch_ext::kernels;
 use std::f64::consts::FRAC_1_SQRT_2;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Self-attention with a residual connection, the sum scaled by √½.
 #[derive(Debug)]
@@ -29,17 +30,13 @@ impl Attention {
     /// `[B, channels, H, W]` to the same shape.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         let attended = attend(&self.qkv.forward(&self.norm.forward(x)), self.heads);
-        let mut out = self.proj.forward(&attended);
-        out += x;
-        out *= FRAC_1_SQRT_2;
-        out
+        self.proj.forward_into(&attended, |conv| conv.residual(x).scale(FRAC_1_SQRT_2))
     }
 }
 
 /// Lets every pixel look at every other: `[B, 3C, H, W]` to `[B, C, H, W]`.
 ///
-/// The channels of `qkv` run over (head, channel of the head, query | key | value), the last fastest. The formula is
-/// written out because libtorch's fused kernels have no second derivative, which gradient penalties need.
+/// The channels of `qkv` run over (head, channel of the head, query | key | value), the last fastest.
 ///
 /// ```text
 /// w[q, k] = softmax over k of  Σ_c query[c, q] · key[c, k] / √(C / heads)
@@ -48,17 +45,19 @@ impl Attention {
 fn attend(qkv: &Tensor, heads: i64) -> Tensor {
     let [b, three_c, h, w] = qkv.size()[..] else { panic!("`qkv` must have four axes") };
     let width = three_c / 3 / heads;
-    let parts = qkv.reshape([b * heads, width, 3, h * w]).unbind(2);
+    let by_pixel = qkv.permute([0, 2, 3, 1]).reshape([b, h * w, heads, width, 3]);
+    let parts = by_pixel.permute([4, 0, 2, 1, 3]).contiguous().unbind(0);
     let [query, key, value] = &parts[..] else { unreachable!("the axis has three entries") };
-    let key = key / (width as f64).sqrt();
-    let weights = query.transpose(1, 2).bmm(&key).softmax(-1, Kind::Float).to_kind(value.kind());
-    value.bmm(&weights.transpose(1, 2)).view([b, heads * width, h, w])
+    let attended =
+        kernels::attention(query, key, value).unwrap_or_else(|error| panic!("{error}"));
+    attended.transpose(1, 2).reshape([b, h, w, heads * width]).permute([0, 3, 1, 2])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use diffusion_core::Noise;
+    use tch::Kind;
 
     /// The formula, one number at a time.
     fn attend_by_hand(qkv: &Tensor, heads: usize, width: usize, pixels: usize) -> Vec<f64> {

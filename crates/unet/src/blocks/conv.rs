@@ -2,6 +2,8 @@
 
 use super::Resample;
 use crate::builder::Builder;
+use libtorch_ext::kernels::{Convolution, PreparedWeight};
+use std::cell::RefCell;
 use tch::Tensor;
 
 /// A square convolution with bias that keeps the resolution, after an optional halving or doubling.
@@ -10,7 +12,18 @@ pub(crate) struct Conv2d {
     weight: Tensor,
     bias: Tensor,
     resample: Resample,
+    prepared: RefCell<Option<Prepared>>,
 }
+
+/// The weight in the form that evaluation is fastest with, and the weight that it was made of.
+#[derive(Debug)]
+struct Prepared {
+    of: WeightState,
+    weight: PreparedWeight,
+}
+
+/// Where a weight lies and how often it was written to: differs once the values do.
+type WeightState = (usize, i64);
 
 impl Conv2d {
     /// `channels`: `[in, out]`. `kernel`: odd. `gain` scales the initial weight; the bias starts at zero.
@@ -27,13 +40,37 @@ impl Conv2d {
         if resample != Resample::Keep {
             builder.buffer(&format!("{name}.resample_filter"), Resample::filter(&[1.0, 1.0]));
         }
-        Self { weight, bias, resample }
+        Self { weight, bias, resample, prepared: RefCell::new(None) }
     }
 
     /// `[B, in, H, W]` to `[B, out, H', W']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let padding = [self.weight.size()[2] / 2; 2];
+        self.forward_into(x, |convolution| convolution)
+    }
+
+    /// The same with what `complete` adds and multiplies.
+    pub(crate) fn forward_into<'a>(
+        &'a self,
+        x: &Tensor,
+        complete: impl FnOnce(Convolution<'a>) -> Convolution<'a>,
+    ) -> Tensor {
         let x = self.resample.apply(x);
-        x.conv2d(&self.weight, Some(&self.bias), [1, 1], padding, [1, 1], 1)
+        let prepared = self.prepared.borrow();
+        let fresh = prepared.as_ref().filter(|prepared| prepared.of == self.weight_state());
+        let convolution = Convolution::new(&self.weight).bias(&self.bias);
+        let completed = complete(convolution);
+        let result = completed.prepared(fresh.map(|prepared| &prepared.weight)).forward(&x);
+        result.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Brings the weight into the form that evaluation is fastest with. Changing the weight undoes it.
+    pub(crate) fn prepare(&self) {
+        let prepared = PreparedWeight::new(&self.weight).unwrap_or_else(|error| panic!("{error}"));
+        let of = self.weight_state();
+        *self.prepared.borrow_mut() = prepared.map(|weight| Prepared { of, weight });
+    }
+
+    fn weight_state(&self) -> WeightState {
+        (self.weight.data_ptr() as usize, self.weight.internal_version())
     }
 }

@@ -1,6 +1,7 @@
 //! Group normalization.
 
 use crate::builder::Builder;
+use libtorch_ext::kernels;
 use tch::Tensor;
 
 /// Added to the variance. It matters for faint images, and other U-Net families use 1e-5.
@@ -29,7 +30,14 @@ impl GroupNorm {
 
     /// `[B, channels, H, W]`, normalized.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPSILON, true)
+        kernels::group_norm(x, self.groups, &self.weight, &self.bias, EPSILON)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, then SiLU.
+    pub(crate) fn forward_silu(&self, x: &Tensor) -> Tensor {
+        kernels::group_norm_silu(x, self.groups, &self.weight, &self.bias, EPSILON)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

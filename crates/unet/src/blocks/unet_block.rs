@@ -71,19 +71,20 @@ impl UnetBlock {
 
     /// `x`: `[B, in, H, W]`; `emb`: `[B, emb_channels]`; returns `[B, out, H', W']`.
     pub(crate) fn forward(&self, x: &Tensor, emb: &Tensor, noise: Option<&mut Noise>) -> Tensor {
-        let mut h = self.conv0.forward(&self.norm0.forward(x).silu());
-        h += self.affine.forward(emb).unsqueeze(-1).unsqueeze(-1);
-        let h = self.dropout(self.norm1.forward(&h).silu(), noise);
-        let mut out = self.conv1.forward(&h);
-        match &self.skip {
-            Some(skip) => out += skip.forward(x),
-            None => out += x,
-        }
-        out *= FRAC_1_SQRT_2;
+        let shift = self.affine.forward(emb);
+        let h = self.conv0.forward_into(&self.norm0.forward_silu(x), |conv| conv.shift(&shift));
+        let h = self.dropout(self.norm1.forward_silu(&h), noise);
+        let skip = self.skip.as_ref().map_or_else(|| x.shallow_clone(), |skip| skip.forward(x));
+        let out = self.conv1.forward_into(&h, |conv| conv.residual(&skip).scale(FRAC_1_SQRT_2));
         match &self.attention {
             Some(attention) => attention.forward(&out),
             None => out,
         }
+    }
+
+    /// The convolutions of the block.
+    pub(crate) fn convolutions(&self) -> impl Iterator<Item = &Conv2d> {
+        [&self.conv0, &self.conv1].into_iter().chain(&self.skip)
     }
 
     fn dropout(&self, x: Tensor, noise: Option<&mut Noise>) -> Tensor {

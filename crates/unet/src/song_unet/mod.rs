@@ -5,7 +5,7 @@ mod mapping;
 
 use crate::Result;
 use crate::blocks::{Conv2d, GroupNorm, Resample, UnetBlock};
-use crate::builder::Builder;
+use crate::builder::{Builder, channels_last};
 use crate::config::SongUnetConfig;
 use diffusion_core::{Backbone, Cond, Noise, Parameters, shape};
 use layout::{Row, RowKind};
@@ -118,7 +118,7 @@ impl SongUnet {
         let emb = self.mapping.forward(c_noise, cond, dropout.as_deref_mut());
         tap("model.map_layer1", &emb);
         let emb = emb.silu();
-        let mut x = x.shallow_clone();
+        let mut x = channels_last(x);
         let mut skips = Vec::with_capacity(self.encoder.len());
         for layer in &self.encoder {
             x = layer.forward(&x, &emb, dropout.as_deref_mut());
@@ -133,7 +133,7 @@ impl SongUnet {
             x = layer.forward(&x, &emb, dropout.as_deref_mut());
             tap(&layer.name, &x);
         }
-        self.aux_conv.forward(&self.aux_norm.forward(&x).silu())
+        self.aux_conv.forward(&self.aux_norm.forward_silu(&x)).contiguous()
     }
 
     fn assert_image(&self, x: &Tensor) {
