@@ -12,12 +12,14 @@ const SERIES: &str = "2.11.";
 const CALLS: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
 
 /// Loops of our own.
-const KERNELS: [&str; 5] = [
+const KERNELS: [&str; 7] = [
     "cpp/kernels/attention.cpp",
     "cpp/kernels/convolution.cpp",
     "cpp/kernels/group_norm.cpp",
+    "cpp/kernels/multiply.cpp",
     "cpp/kernels/parallel.cpp",
     "cpp/kernels/winograd.cpp",
+    "cpp/kernels/winograd_transforms.cpp",
 ];
 
 fn main() {

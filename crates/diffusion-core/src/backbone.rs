@@ -27,6 +27,10 @@ pub trait Backbone {
 
     /// A second network of the same architecture with a copy of the values; nothing is shared.
     fn twin(&self) -> Box<dyn Backbone>;
+
+    /// Gets ready for many evaluations with the weights as they are, at the price of memory. Changes no result to more
+    /// than rounding; changing the weights undoes it.
+    fn prepare(&self) {}
 }
 
 impl<B: Backbone + ?Sized> Backbone for Box<B> {
@@ -46,5 +50,9 @@ impl<B: Backbone + ?Sized> Backbone for Box<B> {
 
     fn twin(&self) -> Box<dyn Backbone> {
         (**self).twin()
+    }
+
+    fn prepare(&self) {
+        (**self).prepare();
     }
 }

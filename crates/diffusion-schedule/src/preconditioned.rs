@@ -64,6 +64,11 @@ impl<B: Backbone> Preconditioned<B> {
         self.backbone.parameters()
     }
 
+    /// Gets the network ready for many evaluations: see [`Backbone::prepare`].
+    pub fn prepare(&self) {
+        self.backbone.prepare();
+    }
+
     /// [`Denoiser::denoise`] with dropout: `Some(noise)` trains, with masks drawn from `noise`; `None` evaluates.
     ///
     /// # Panics

@@ -180,6 +180,28 @@ fn the_gradient_has_a_gradient() {
 }
 
 #[test]
+fn a_prepared_network_answers_the_same_and_sees_new_weights() {
+    let config = SongUnetConfig { model_channels: 16, dropout: 0.0, ..config() };
+    let network = SongUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap();
+    let other = SongUnet::new(&config, &mut Noise::new(2), Device::Cpu).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    for network in [&network, &other] {
+        network.parameters().trained().for_each(|entry| {
+            let _ = entry.tensor.shallow_clone().g_add_scalar_(0.01);
+        });
+    }
+    let [before, others] = [&network, &other].map(|network| run(network, &input()));
+    network.prepare();
+    assert!(run(&network, &input()).allclose(&before, 1e-4, 1e-5, false));
+    network.parameters().copy_from(other.parameters()).unwrap();
+    assert!(run(&network, &input()).allclose(&others, 1e-4, 1e-5, false));
+    assert!(
+        !others.allclose(&before, 1e-2, 1e-3, false),
+        "two networks with one answer prove nothing"
+    );
+}
+
+#[test]
 fn taps_show_every_layer_in_order() {
     let Input { x, c_noise, cond } = input();
     let mut names = Vec::new();

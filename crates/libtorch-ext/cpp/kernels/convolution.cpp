@@ -32,7 +32,7 @@ Tensor run(const Tensor& x, const Tensor& weight, const Maybe& prepared, const A
   if (added.shift) epilogue.shift = added.shift->contiguous();
   if (added.residual) epilogue.residual = nhwc(*added.residual);
   epilogue.scale = static_cast<float>(scale);
-  return fewstep::winograd_forward(x, prepared ? *prepared : fewstep::winograd_weight(weight, false), epilogue);
+  return fewstep::winograd(x, weight, fewstep::Direction::Forward, prepared, epilogue);
 }
 
 struct Winograd : torch::autograd::Function<Winograd> {
@@ -76,7 +76,7 @@ struct Winograd : torch::autograd::Function<Winograd> {
     if (of_x) {
       fewstep::Epilogue scaled;
       scaled.scale = static_cast<float>(scale);
-      dx = fewstep::winograd_forward(g, fewstep::winograd_weight(weight, true), scaled);
+      dx = fewstep::winograd(g, weight, fewstep::Direction::Backward, std::nullopt, scaled);
     }
     if (of_weight) dweight = fewstep::winograd_weight_gradient(x, g, static_cast<float>(scale));
     return {dx, dweight};
@@ -130,6 +130,6 @@ extern "C" char* fewstep_prepare_weight(at::Tensor* weight, at::Tensor** prepare
     const bool takes = weight->dim() == 4 && weight->is_cpu() && weight->scalar_type() == at::kFloat &&
                        weight->size(2) == 3 && weight->size(3) == 3 && weight->size(0) % 16 == 0 &&
                        weight->size(1) % 16 == 0;
-    *prepared = takes ? new Tensor(fewstep::winograd_weight(*weight, false)) : nullptr;
+    *prepared = takes ? new Tensor(fewstep::winograd_weight(*weight)) : nullptr;
   });
 }

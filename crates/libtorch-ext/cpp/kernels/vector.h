@@ -28,6 +28,29 @@ static FEWSTEP_INLINE void store(float* to, Lanes lanes) { std::memcpy(to, &lane
 
 static FEWSTEP_INLINE Lanes all(float value) { return value - Lanes{}; }
 
+// Rows of a 16x16 matrix to its columns: blocks of 1, 2, 4 and 8 change places.
+static FEWSTEP_INLINE void transpose(Lanes* rows) {
+  const IntLanes place = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#pragma GCC unroll 4
+  for (int step = 1; step < LANES; step *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i) {
+      if (i & step) continue;
+      const Lanes upper = rows[i], lower = rows[i + step];
+#ifdef __clang__
+      for (int lane = 0; lane < LANES; ++lane) {
+        rows[i][lane] = lane & step ? lower[lane - step] : upper[lane];
+        rows[i + step][lane] = lane & step ? lower[lane] : upper[lane + step];
+      }
+#else
+      const IntLanes odd = (place & step) != 0;
+      rows[i] = __builtin_shuffle(upper, lower, odd ? place + (16 - step) : place);
+      rows[i + step] = __builtin_shuffle(upper, lower, odd ? place + 16 : place + step);
+#endif
+    }
+  }
+}
+
 // exp to within two units in the last place; 0 far below and about 1e38 far above what a float holds.
 // x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial, 2^n by its exponent bits.
 static FEWSTEP_INLINE Lanes exp(Lanes x) {

@@ -18,11 +18,16 @@ struct Epilogue {
 // Whether the kernels below take these: f32 on the CPU, 3x3, channels in whole vectors.
 bool winograd_takes(const at::Tensor& x, const at::Tensor& weight);
 
-// [K, C, 3, 3] to [36, C, K]; `transposed` for the gradient with respect to the input: [36, K, C].
-at::Tensor winograd_weight(const at::Tensor& weight, bool transposed);
+// The convolution itself, or the one that takes gradients of its output to gradients of its input.
+enum class Direction { Forward, Backward };
 
-// x: [N, C, H, W], channels last; weight: [36, C, K]. Returns [N, K, H, W], channels last.
-at::Tensor winograd_forward(const at::Tensor& x, const at::Tensor& weight, const Epilogue& epilogue);
+// A weight [K, C, 3, 3] in the form that products take, for `prepared` of a forward convolution.
+at::Tensor winograd_weight(const at::Tensor& weight);
+
+// x: [N, C, H, W] (backward: K channels), channels last; weight: [K, C, 3, 3]. Returns [N, K, H, W] (backward: C), channels
+// last.
+at::Tensor winograd(const at::Tensor& x, const at::Tensor& weight, Direction direction,
+                    const std::optional<at::Tensor>& prepared, const Epilogue& epilogue);
 
 // The gradient of the weight, [K, C, 3, 3], from x and the gradient of the output, both channels last, times scale.
 at::Tensor winograd_weight_gradient(const at::Tensor& x, const at::Tensor& gradient, float scale);

@@ -146,8 +146,7 @@ mod tests {
     }
 
     fn arguments([n, c, k, h, w]: [i64; 5]) -> [Tensor; 5] {
-        let shapes: [&[i64]; 5] =
-            [&[n, c, h, w], &[k, c, 3, 3], &[k], &[n, k], &[n, k, h, w]];
+        let shapes: [&[i64]; 5] = [&[n, c, h, w], &[k, c, 3, 3], &[k], &[n, k], &[n, k, h, w]];
         let mut phase = 0.0;
         shapes.map(|shape| {
             phase += 1.0;
@@ -157,7 +156,9 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_the_formula() {
-        for sizes in [[3, 16, 32, 8, 8], [2, 48, 16, 13, 11], [12, 16, 16, 3, 5], [1, 32, 64, 32, 32]] {
+        for sizes in
+            [[3, 16, 32, 8, 8], [2, 48, 16, 13, 11], [12, 16, 16, 3, 5], [1, 32, 64, 32, 32]]
+        {
             let leaves = arguments(sizes);
             let exact = leaves.each_ref().map(|t| t.to_kind(Kind::Double));
             let (y, expected) = (fused(&leaves, 0.7), composed(&exact, 0.7));

@@ -120,11 +120,14 @@ pub(super) mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_the_formula() {
-        for (sizes, groups) in [([3, 32, 8, 8], 8), ([1, 64, 5, 7], 4), ([2, 96, 4, 4], 2), ([5, 16, 1, 1], 4)] {
+        for (sizes, groups) in
+            [([3, 32, 8, 8], 8), ([1, 64, 5, 7], 4), ([2, 96, 4, 4], 2), ([5, 16, 1, 1], 4)]
+        {
             for (amplitude, silu) in [(1.0, true), (1.0, false), (1e-3, true), (50.0, true)] {
                 let leaves = arguments(sizes, amplitude);
                 let exact = leaves.each_ref().map(|t| t.to_kind(Kind::Double));
-                let error = relative_error(&fused(&leaves, groups, silu), &composed(&exact, groups, silu));
+                let error =
+                    relative_error(&fused(&leaves, groups, silu), &composed(&exact, groups, silu));
                 assert!(error < 2e-6, "{sizes:?} {amplitude}: {error}");
                 let found = gradients(&leaves, |leaves| fused(leaves, groups, silu));
                 let expected = gradients(&exact, |leaves| composed(leaves, groups, silu));
@@ -149,7 +152,8 @@ pub(super) mod tests {
     fn large_inputs_saturate() {
         let x = Tensor::from_slice(&[-200f32, 200.0]).repeat([32]).view([1, 16, 2, 2]);
         let x = x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-        let [weight, bias] = [100.0, 0.0].map(|v| Tensor::full([16], v, (Kind::Float, Device::Cpu)));
+        let [weight, bias] =
+            [100.0, 0.0].map(|v| Tensor::full([16], v, (Kind::Float, Device::Cpu)));
         let y = group_norm_silu(&x, 4, &weight, &bias, 1e-6).unwrap();
         assert!((y.max().double_value(&[]) - 100.0).abs() < 1e-3);
         assert!(y.min().double_value(&[]).abs() < 1e-30);

@@ -48,8 +48,7 @@ fn attend(qkv: &Tensor, heads: i64) -> Tensor {
     let by_pixel = qkv.permute([0, 2, 3, 1]).reshape([b, h * w, heads, width, 3]);
     let parts = by_pixel.permute([4, 0, 2, 1, 3]).contiguous().unbind(0);
     let [query, key, value] = &parts[..] else { unreachable!("the axis has three entries") };
-    let attended =
-        kernels::attention(query, key, value).unwrap_or_else(|error| panic!("{error}"));
+    let attended = kernels::attention(query, key, value).unwrap_or_else(|error| panic!("{error}"));
     attended.transpose(1, 2).reshape([b, h, w, heads * width]).permute([0, 3, 1, 2])
 }
 

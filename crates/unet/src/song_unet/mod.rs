@@ -168,6 +168,12 @@ impl Backbone for SongUnet {
         twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
         Box::new(twin)
     }
+
+    /// On the CPU: four times the memory of the 3 × 3 weights, and lower latency for small batches.
+    fn prepare(&self) {
+        let layers = self.encoder.iter().chain(&self.decoder);
+        layers.flat_map(Layer::convolutions).for_each(Conv2d::prepare);
+    }
 }
 
 /// One layer of the encoder or decoder.
@@ -203,6 +209,13 @@ impl Layer {
             }
         };
         Self { name, takes_skip: row.takes_skip, kind }
+    }
+
+    fn convolutions(&self) -> Vec<&Conv2d> {
+        match &self.kind {
+            LayerKind::Conv(conv) => vec![conv],
+            LayerKind::Block(block) => block.convolutions().collect(),
+        }
     }
 
     fn forward(&self, x: &Tensor, emb: &Tensor, dropout: Option<&mut Noise>) -> Tensor {
