@@ -109,7 +109,7 @@ fn kept(log: &[u8], progress: Progress) -> usize {
 }
 
 fn cannot_write(path: &Path, source: io::Error) -> Error {
-    diffusion_core::Error::Io { action: "cannot write", path: path.into(), source }.into()
+    diffusion_core::Error::Io { action: "cannot write", path: path.into(), reason: source }.into()
 }
 
 #[cfg(test)]
