@@ -13,10 +13,12 @@
 
 mod autocast;
 pub mod cuda;
+mod device_memory;
 mod error;
 mod ffi;
 pub mod fused;
 pub mod process;
 
 pub use autocast::Autocast;
+pub use device_memory::cuda_free_memory;
 pub use error::{Error, Result};
