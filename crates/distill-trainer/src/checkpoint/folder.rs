@@ -1,95 +1,29 @@
-//! Checkpoints: folders that are either whole or not there.
+//! A folder of checkpoints.
 
-use crate::drift::differences;
-use crate::{Error, Progress, Result, TrainConfig};
-use diffusion_core::{NoiseState, State, tensor_file};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use super::retention::{Better, KeepBest, Metrics, survivors};
+use super::{Manifest, PARTIAL, STEP, Saved, Snapshot};
+use crate::{Error, Result};
+use diffusion_core::tensor_file::sync_folder;
 use std::path::{Path, PathBuf};
-use tch::Tensor;
 
-/// The version of the layout that is written and read.
-pub(crate) const FORMAT: u32 = 1;
-const STEP: &str = "step-";
-const PARTIAL: &str = "partial-";
-const TENSORS: &str = "state.safetensors";
-const MANIFEST: &str = "manifest.json";
-
-/// Everything of a checkpoint but its tensors.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Version of this layout.
-    pub format: u32,
-    /// How far the run had come.
-    pub progress: Progress,
-    /// The noise generator.
-    pub noise: NoiseState,
-    /// The run's configuration.
-    pub config: TrainConfig,
-    /// The method's name.
-    pub method: String,
-    /// The method's options.
-    pub options: serde_json::Value,
-    /// Plain values by part and name.
-    pub values: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
-    /// CRC-32 of the tensor file.
-    pub crc32: u32,
-}
-
-impl Manifest {
-    /// Why a run as `self` describes it cannot go on from `saved`; empty if it can.
-    pub(crate) fn drift(&self, saved: &Self) -> Vec<String> {
-        if self.method != saved.method {
-            return vec![format!("method was `{}`, now `{}`", saved.method, self.method)];
-        }
-        let mut drift = self.config.drift(&saved.config);
-        drift.extend(differences("options", &saved.options, &self.options));
-        drift
-    }
-}
-
-/// The one field that every version of the layout has.
-#[derive(Deserialize)]
-struct Version {
-    format: u32,
-}
-
-/// A checkpoint that was read and verified.
-#[derive(Debug)]
-pub(crate) struct Saved {
-    pub(crate) manifest: Manifest,
-    tensors: Vec<(String, Tensor)>,
-}
-
-impl Saved {
-    /// The tensors and values of one part, such as `method`.
-    pub(crate) fn part(&self, part: &str) -> State {
-        let prefix = format!("{part}:");
-        let strip = |(name, tensor): &(String, Tensor)| {
-            name.strip_prefix(&prefix).map(|name| (name.to_owned(), tensor.shallow_clone()))
-        };
-        State {
-            tensors: self.tensors.iter().filter_map(strip).collect(),
-            values: self.manifest.values.get(part).cloned().unwrap_or_default(),
-        }
-    }
-}
-
-/// A folder of checkpoints, of which the newest are kept.
+/// A folder of checkpoints, of which the newest are kept, and the best if they are asked for.
 ///
-/// ```text
-/// checkpoints/step-000001000/state.safetensors   weights, optimizers, averages, method state
-///                            manifest.json       configuration, counters, noise state, checksum
+/// Once a new checkpoint is there, those of later steps are removed, too: they belong to a course that the run has left.
+///
+/// # Example
 /// ```
-///
-/// A checkpoint is written under a temporary name, flushed to disk and renamed, so a crash or a full disk at any
-/// moment leaves the ones before it usable. Once it is there, those of later steps, which belong to a course that the run
-/// has left, are removed.
+/// use distill_trainer::{Better, CheckpointFolder};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("checkpoints");
+/// let checkpoints = CheckpointFolder::create(path, 2)?.keep_best("fid", Better::Lower, 1);
+/// assert_eq!(checkpoints.capacity(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct CheckpointFolder {
     path: PathBuf,
     keep: usize,
+    best: Vec<KeepBest>,
 }
 
 impl CheckpointFolder {
@@ -98,22 +32,59 @@ impl CheckpointFolder {
     /// # Errors
     /// [`Error::Folder`] if the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, keep: usize) -> Result<Self> {
-        let path = path.into();
-        let probe = path.join(".writable");
-        std::fs::create_dir_all(&path)
+        let folder = Self::at(path, keep);
+        let probe = folder.path.join(".writable");
+        std::fs::create_dir_all(&folder.path)
             .and_then(|()| std::fs::write(&probe, b""))
             .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|source| Error::Folder { path: path.clone(), source })?;
-        Ok(Self { path, keep: keep.max(1) })
+            .map_err(|source| Error::Folder { path: folder.path.clone(), source })?;
+        Ok(folder)
     }
 
-    /// Writes a checkpoint; values and checksum of the manifest are filled in from `parts`.
-    pub(crate) fn write(&self, manifest: Manifest, parts: &BTreeMap<String, State>) -> Result<()> {
-        let step = manifest.progress.step;
-        let folder = self.path.join(format!("step-{step:09}"));
+    /// As [`CheckpointFolder::create`], without touching the disk until the first checkpoint is written.
+    pub fn at(path: impl Into<PathBuf>, keep: usize) -> Self {
+        Self { path: path.into(), keep: keep.max(1), best: Vec::new() }
+    }
+
+    /// Keeps the best `n` checkpoints by a metric as well.
+    ///
+    /// `metric` is the name of a value that an observer reports ([`Observer::metrics`](crate::Observer::metrics)) or of a
+    /// logged scalar ([`Tick::terms`](crate::Tick)). A checkpoint counts with the value that was newest when it was
+    /// taken; values are in the manifests, so that the choice outlives the run.
+    #[must_use]
+    pub fn keep_best(mut self, metric: impl Into<String>, better: Better, n: usize) -> Self {
+        self.best.push(KeepBest { metric: metric.into(), better, n });
+        self
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The largest number of checkpoints that are kept.
+    pub fn capacity(&self) -> usize {
+        self.best.iter().fold(self.keep, |sum, best| sum.saturating_add(best.n))
+    }
+
+    /// The first metric to keep by that has no value yet.
+    pub(crate) fn metric_without_value(&self, metrics: &Metrics) -> Option<&str> {
+        let mut names = self.best.iter().map(|best| best.metric.as_str());
+        names.find(|name| !metrics.contains_key(*name))
+    }
+
+    /// Number of checkpoints that are there.
+    pub(crate) fn count(&self) -> usize {
+        self.folders(STEP).map_or(0, |folders| folders.len())
+    }
+
+    /// Writes a checkpoint and removes what it makes useless.
+    pub(crate) fn write(&self, snapshot: Snapshot) -> Result<()> {
+        let step = snapshot.step();
         let partial = self.path.join(format!("{PARTIAL}{step:09}"));
-        let written =
-            write_parts(&partial, manifest, parts).and_then(|()| replace_folder(&partial, &folder));
+        let folder = self.path.join(format!("{STEP}{step:09}"));
+        remove(&partial)?; // left by a crash
+        let written = snapshot.write(&partial).and_then(|()| self.put(&partial, &folder));
         if written.is_err() {
             let _ = std::fs::remove_dir_all(&partial); // what could not be finished is of no use
         }
@@ -121,12 +92,26 @@ impl CheckpointFolder {
         self.prune(&folder)
     }
 
-    /// The newest checkpoint that can be used, and why newer ones cannot.
+    /// Gives a finished folder its name, in place of an older checkpoint of the same step.
+    fn put(&self, partial: &Path, folder: &Path) -> Result<()> {
+        let io = |source| Error::Folder { path: folder.into(), source };
+        let old = partial.with_extension("old");
+        if folder.exists() {
+            remove(&old)?;
+            std::fs::rename(folder, &old).map_err(io)?;
+        }
+        std::fs::rename(partial, folder).map_err(io)?;
+        sync_folder(&self.path).map_err(io)
+    }
+
+    /// The newest checkpoint that can be used, and why newer ones cannot. One of another layout is an error: nothing is
+    /// wrong with it.
     pub(crate) fn newest(&self) -> Result<Option<(Saved, Vec<Error>)>> {
         let mut passed_over = Vec::new();
         for folder in self.folders(STEP)?.iter().rev() {
-            match read(folder) {
+            match Saved::read(folder) {
                 Ok(saved) => return Ok(Some((saved, passed_over))),
+                Err(error @ Error::ForeignCheckpoint { .. }) => return Err(error),
                 Err(error) => passed_over.push(error),
             }
         }
@@ -140,7 +125,11 @@ impl CheckpointFolder {
     fn folders(&self, prefix: &str) -> Result<Vec<PathBuf>> {
         let io = |source| Error::Folder { path: self.path.clone(), source };
         let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&self.path).map_err(io)? {
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(folders),
+            entries => entries.map_err(io)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(io)?;
             if entry.file_name().to_string_lossy().starts_with(prefix) {
                 folders.push(entry.path());
@@ -150,91 +139,67 @@ impl CheckpointFolder {
         Ok(folders)
     }
 
-    /// Removes what `written` makes useless: checkpoints beyond it, all but the newest, and what crashes left.
+    /// Removes what `written` makes useless: checkpoints beyond it, those that are neither new nor good, and what crashes
+    /// left.
     fn prune(&self, written: &Path) -> Result<()> {
-        let (mut kept, beyond): (Vec<_>, Vec<_>) =
+        let (kept, beyond): (Vec<_>, Vec<_>) =
             self.folders(STEP)?.into_iter().partition(|folder| folder.as_path() <= written);
-        let old = kept.drain(..kept.len().saturating_sub(self.keep));
+        let metrics = |folder: &PathBuf| match self.best[..] {
+            [] => Metrics::new(), // nobody asks for them
+            _ => Manifest::read(folder).map(|manifest| manifest.metrics).unwrap_or_default(),
+        };
+        let metrics: Vec<Metrics> = kept.iter().map(metrics).collect();
+        let staying = survivors(&metrics, self.keep, &self.best);
+        let mut indices = 0..;
+        let old =
+            kept.into_iter().filter(|_| !indices.next().is_some_and(|i| staying.contains(&i)));
         for folder in old.chain(beyond).chain(self.folders(PARTIAL)?) {
-            std::fs::remove_dir_all(&folder)
-                .map_err(|source| Error::Folder { path: folder, source })?;
+            remove(&folder)?;
         }
         Ok(())
     }
 }
 
-fn write_parts(
-    folder: &Path,
-    mut manifest: Manifest,
-    parts: &BTreeMap<String, State>,
-) -> Result<()> {
-    let io = |source| Error::Folder { path: folder.into(), source };
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(io)?; // left by a crash
+/// Removes a folder if it is there.
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Folder { path: folder.into(), source })
+        }
+        _ => Ok(()),
     }
-    std::fs::create_dir_all(folder).map_err(io)?;
-    let named: Vec<(String, &Tensor)> = parts
-        .iter()
-        .flat_map(|(part, s)| s.tensors.iter().map(move |(name, t)| (format!("{part}:{name}"), t)))
-        .collect();
-    let path = folder.join(TENSORS);
-    let tensors = named.iter().map(|(name, tensor)| (name.as_str(), *tensor));
-    tensor_file::write(&path, tensors, &BTreeMap::new())?;
-    manifest.crc32 = crc32fast::hash(&std::fs::read(&path).map_err(io)?);
-    let values = |(part, state): (&String, &State)| (part.clone(), state.values.clone());
-    manifest.values = parts.iter().map(values).collect();
-    let json = serde_json::to_vec_pretty(&manifest)
-        .map_err(|error| Error::Checkpoint { path: folder.into(), reason: error.to_string() })?;
-    Ok(tensor_file::write_bytes(&folder.join(MANIFEST), &json)?)
-}
-
-fn replace_folder(partial: &Path, folder: &Path) -> Result<()> {
-    let io = |source| Error::Folder { path: folder.into(), source };
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(io)?;
-    }
-    std::fs::rename(partial, folder).map_err(io)
-}
-
-fn read(folder: &Path) -> Result<Saved> {
-    let bad = |file: &str, reason: String| Error::Checkpoint { path: folder.join(file), reason };
-    let manifest =
-        std::fs::read(folder.join(MANIFEST)).map_err(|error| bad(MANIFEST, error.to_string()))?;
-    let not_json = |error: serde_json::Error| bad(MANIFEST, error.to_string());
-    let Version { format } = serde_json::from_slice(&manifest).map_err(not_json)?;
-    if format != FORMAT {
-        let reason = format!("format {format} is not {FORMAT}; use the version that wrote it");
-        return Err(bad(MANIFEST, reason));
-    }
-    let manifest: Manifest = serde_json::from_slice(&manifest).map_err(not_json)?;
-    let path = folder.join(TENSORS);
-    let bytes = std::fs::read(&path).map_err(|error| bad(TENSORS, error.to_string()))?;
-    if crc32fast::hash(&bytes) != manifest.crc32 {
-        return Err(bad(TENSORS, "the checksum is wrong: the file is damaged or truncated".into()));
-    }
-    Ok(Saved { manifest, tensors: tensor_file::read(&path)?.tensors })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{FORMAT, MANIFEST, TENSORS};
     use super::*;
+    use crate::{Progress, TrainConfig};
+    use diffusion_core::{NoiseState, State};
+    use std::collections::BTreeMap;
+    use tch::Tensor;
 
-    fn write(folder: &CheckpointFolder, step: u64) {
-        let mut state = State::default();
-        state.tensors.insert("w".into(), Tensor::from(step as f32));
-        state.set("stage", step);
-        let parts = BTreeMap::from([("method".to_owned(), state)]);
-        let manifest = Manifest {
+    fn write_with(folder: &CheckpointFolder, step: u64, metrics: Metrics) {
+        let mut snapshot = Snapshot::new(Manifest {
             format: FORMAT,
             progress: Progress { step, images: step * 4 },
             noise: NoiseState { seed: 1, stream: 2, draw: step },
             config: TrainConfig::default(),
             method: "toy".into(),
             options: serde_json::json!({}),
+            metrics,
             values: BTreeMap::new(),
             crc32: 0,
-        };
-        folder.write(manifest, &parts).unwrap();
+        });
+        let mut state = State::default();
+        state.tensors.insert("w".into(), Tensor::from(step as f32));
+        state.set("stage", step);
+        snapshot.add("method", state);
+        folder.write(snapshot).unwrap();
+    }
+
+    fn write(folder: &CheckpointFolder, step: u64) {
+        write_with(folder, step, Metrics::new());
     }
 
     fn steps(folder: &CheckpointFolder) -> Vec<u64> {
@@ -285,14 +250,28 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_named_whatever_else_it_holds() {
+    fn another_format_is_an_error_whatever_else_it_holds() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = CheckpointFolder::create(dir.path(), 1).unwrap();
-        write(&folder, 1);
-        let path = dir.path().join("step-000000001").join(MANIFEST);
+        let folder = CheckpointFolder::create(dir.path(), 2).unwrap();
+        [1, 2].iter().for_each(|&step| write(&folder, step));
+        let path = dir.path().join("step-000000002").join(MANIFEST);
         std::fs::write(&path, br#"{"format": 7, "novelty": true}"#).unwrap();
-        let message = folder.newest().unwrap_err().to_string();
-        assert!(message.contains("format 7 is not 1"), "{message}");
+        let message = folder.newest().unwrap_err().to_string(); // and not the one before it
+        assert!(message.contains("step-000000002") && message.contains("format 7"), "{message}");
+    }
+
+    #[test]
+    fn the_best_checkpoint_is_kept_beside_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder =
+            CheckpointFolder::create(dir.path(), 1).unwrap().keep_best("fid", Better::Lower, 1);
+        for (step, fid) in [(1, 5.0), (2, 0.1 + 0.2), (3, 4.0), (4, 6.0)] {
+            write_with(&folder, step, [("fid".to_owned(), fid)].into());
+        }
+        assert_eq!(steps(&folder), [2, 4]);
+        write_with(&folder, 5, [("fid".to_owned(), 0.3)].into()); // smaller by one bit
+        assert_eq!(steps(&folder), [5]);
+        assert_eq!(folder.metric_without_value(&Metrics::new()), Some("fid"));
     }
 
     #[test]
