@@ -1,5 +1,7 @@
 //! Whole runs through the facade: what a user does, and what can go wrong on the way.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // children talk to their test, tests say what they measured
+
 mod bad_input;
 #[cfg(unix)]
 mod child;

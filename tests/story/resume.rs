@@ -9,7 +9,7 @@ use fewstep::diffusion_core::State;
 use fewstep::distill_losses::MethodInfo;
 use fewstep::distill_trainer::{Better, Error, Flow, Manifest, Observer, Resume, Tick};
 use fewstep::prelude::*;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -297,6 +297,30 @@ fn the_best_checkpoint_outlives_newer_ones_and_a_resume() {
     assert_eq!(manifest.metrics["distance"], 5.0);
     let loss = manifest.metrics["move-first/loss"];
     assert!((loss - 0.992).abs() < 1e-6, "{loss}"); // the toy's loss is its number, as the step leaves it
+}
+
+/// Remembers notices.
+struct Notices(Rc<RefCell<Vec<String>>>);
+
+impl Observer for Notices {
+    fn on_notice(&mut self, text: &str) {
+        self.0.borrow_mut().push(text.into());
+    }
+}
+
+#[test]
+fn a_metric_that_nobody_reports_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = CheckpointFolder::at(folder.path(), 1).keep_best("fid", Better::Lower, 1);
+    let notices = Rc::default();
+    let mut trainer = Trainer::new(Toy::new(), plain_config(2), Device::Cpu)
+        .unwrap()
+        .observe(Notices(Rc::clone(&notices)))
+        .checkpoints(checkpoints);
+    trainer.run(&mut pictures()).unwrap();
+    let notices = notices.borrow();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].contains("`fid`") && notices[0].contains("move-first/loss"), "{notices:?}");
 }
 
 #[test]

@@ -26,16 +26,23 @@ fn in_a_process_of_its_own() {
         .observe(on_step(move |progress| {
             say_step(progress.step);
             std::thread::sleep(Duration::from_millis(1));
-            while stuck && progress.step == 2 {
-                std::thread::sleep(Duration::from_millis(1));
-                if asked.requested() {
-                    say_step(1_000);
-                }
+            if stuck && progress.step == 2 {
+                wait_for_ever(&asked);
             }
         }));
     assert_eq!(trainer.run(&mut pictures()).unwrap(), Outcome::Interrupted);
     say_step(trainer.progress().step);
     std::process::exit(interrupt.exit_code());
+}
+
+/// Says `step 1000` once a signal has come, and goes on waiting.
+fn wait_for_ever(asked: &Interrupt) -> ! {
+    loop {
+        std::thread::sleep(Duration::from_millis(1));
+        if asked.requested() {
+            say_step(1_000);
+        }
+    }
 }
 
 fn start(folder: &Path, stuck: bool) -> Running {

@@ -48,3 +48,51 @@ impl Drop for Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Manifest;
+    use crate::{Progress, TrainConfig};
+    use diffusion_core::Noise;
+    use std::collections::BTreeMap;
+
+    fn snapshot(step: u64) -> Snapshot {
+        Snapshot::new(Manifest {
+            format: crate::checkpoint::FORMAT,
+            progress: Progress { step, images: step },
+            noise: Noise::new(0).state(),
+            config: TrainConfig::default(),
+            method: "toy".into(),
+            options: serde_json::json!({}),
+            metrics: BTreeMap::new(),
+            values: BTreeMap::new(),
+            crc32: 0,
+        })
+    }
+
+    #[test]
+    fn every_checkpoint_is_written_before_the_next_one_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = CheckpointFolder::at(dir.path(), 9);
+        let mut writer = Writer::default();
+        for step in 1..=3 {
+            writer.start(folder.clone(), snapshot(step)).unwrap();
+            assert!(folder.count() >= step as usize - 1);
+        }
+        writer.wait().unwrap();
+        assert_eq!(folder.count(), 3);
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let folder = CheckpointFolder::at(file.path().join("checkpoints"), 1);
+        let mut writer = Writer::default();
+        writer.start(folder, snapshot(1)).unwrap();
+        let message = writer.wait().unwrap_err().to_string();
+        assert!(message.contains("partial-000000001"), "{message}");
+        writer.wait().unwrap();
+        writer.check().unwrap();
+    }
+}
