@@ -9,7 +9,8 @@
 //!
 //! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
 //! `teacher/` and `student/` with the saved model, logs, curves and sample grids, and `real.png`, `teacher.png`,
-//! `student.png`, `report.json` beside them. Ctrl-C writes a checkpoint and exits 130; `--resume` goes on from there.
+//! `student.png`, `report.json` beside them. Ctrl-C writes a checkpoint and exits 130 (SIGTERM: 143); `--resume` goes on
+//! from there. `--dry-run` says beforehand what memory and disk it takes.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
 
@@ -17,16 +18,17 @@ use anyhow::{Context, Result, ensure};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use fewstep::datasets::{self, Color, ImageSource, Loader, OpenOptions, hold_out, images};
+use fewstep::diffusion_core::tensor_file;
 use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
 use fewstep::distill_losses::MethodInfo;
 use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
-use fewstep::distill_trainer::{Precision, settings};
+use fewstep::distill_trainer::{Manifest, Precision, Resume, settings};
 use fewstep::libtorch_ext;
 use fewstep::metrics::{Evaluation, table};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Train a teacher and distill it to one step.
@@ -77,6 +79,11 @@ struct Flags {
     /// Settings of the optimizers: `short` for runs of up to 1,000 kimg, `published` for the papers' own.
     #[arg(long, default_value = "short")]
     recipe: String,
+    /// Thousands of images that the short recipe's schedules of a method are made for (`ct`: levels, `ect`: stages); 0 means
+    /// --kimg, or what the run that is resumed was begun with. A run that is made longer so keeps its schedules: they go
+    /// on beyond their end by their own formulas. Decays of the learning rate stretch to the new length.
+    #[arg(long, default_value_t = 0.0)]
+    schedule_kimg: f64,
     /// Pictures that each sampler makes for the comparison at the end.
     #[arg(long, default_value_t = 1024)]
     evaluate: usize,
@@ -91,9 +98,20 @@ struct Flags {
 
 #[derive(Debug, Clone, Default, clap::Args)]
 struct Action {
-    /// Go on from what is in the output folder.
+    /// Go on with the run in the output folder: `auto` (or nothing) from the newest good checkpoint, or from the start if
+    /// there is none; `must` only if there is one; PATH from the checkpoint in that folder; `never` starts a new run.
+    #[arg(
+        long,
+        value_name = "auto|must|never|PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "never",
+        default_missing_value = "auto"
+    )]
+    resume: Resume,
+    /// Say what memory and disk the runs take, and stop.
     #[arg(long)]
-    resume: bool,
+    dry_run: bool,
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -169,6 +187,15 @@ struct Settings {
     options: toml::Table,
 }
 
+/// One of the two runs.
+struct Phase<'a> {
+    entry: &'static MethodInfo,
+    ingredients: Ingredients<'a>,
+    options: toml::Table,
+    run: &'a TrainConfig,
+    folder: &'static str,
+}
+
 struct Job {
     settings: Settings,
     action: Action,
@@ -184,7 +211,7 @@ impl Job {
         let tables = ["network", "teacher_run", "student_run", "options"];
         let mut tables: toml::Table =
             tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
-        let flags: Flags = layers.try_into().context("in the settings")?;
+        let mut flags: Flags = layers.try_into().context("in the settings")?;
         let entry = method(&flags.method)?;
         let device = device::parse(&flags.device)?;
         let color = if flags.grey { Color::Grey } else { Color::AsStored };
@@ -223,107 +250,185 @@ impl Job {
         let teacher_run = take(&mut tables, "teacher_run", &run("teacher", flags.teacher_kimg)?)?;
         let student_run = take(&mut tables, "student_run", &run(&flags.method, flags.kimg)?)?;
         let mut options = (entry.options)();
+        if flags.schedule_kimg <= 0.0 {
+            let begun_with = begun_with(&flags.out, &action.resume)?;
+            flags.schedule_kimg = begun_with.unwrap_or(student_run.kimg);
+        }
         if flags.recipe == "short" {
-            let steps = student_run.total_images() / student_run.batch as u64;
-            settings::merge(&mut options, (entry.short_options)(student_run.kimg, steps));
+            let kimg = flags.schedule_kimg;
+            let steps = TrainConfig { kimg, ..student_run.clone() }.total_images();
+            let steps = steps / student_run.batch as u64;
+            settings::merge(&mut options, (entry.short_options)(kimg, steps));
         }
         let options = take(&mut tables, "options", &options)?;
         let (training, held_out) = hold_out(data, n_held_out)?;
         let settings = Settings { flags, network, teacher_run, student_run, options };
-        let interrupt = Interrupt::on_ctrl_c()?;
+        let interrupt = Interrupt::on_signals()?;
         Ok(Self { settings, action, entry, device, interrupt, training, held_out })
     }
 
     fn distill(&self) -> Result<()> {
+        if self.action.dry_run {
+            return self.say_what_it_takes();
+        }
         let out = &self.settings.flags.out;
         ensure!(
-            self.action.resume || !out.join("settings.toml").exists(),
+            self.action.resume != Resume::Never || !out.join("settings.toml").exists(),
             "{} already holds a run: pass --resume to go on with it, or another --out",
             out.display()
         );
         std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-        std::fs::write(out.join("settings.toml"), toml::to_string(&self.settings)?)?;
-        let (teacher, model) = self.teacher()?;
-        let ingredients = Ingredients::distill(&teacher);
-        let Settings { student_run, options, .. } = &self.settings;
-        let (student, model) =
-            self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
+        let (teacher, model) = match self.finished_teacher()? {
+            Some(finished) => finished,
+            None => {
+                let (fresh, model) = self.fresh_teacher()?;
+                self.run(&self.teacher_phase(&fresh)?, &model)?
+            }
+        };
+        let (student, model) = self.run(&self.student_phase(&teacher), &model)?;
         self.compare(&teacher, &student, &model)
     }
 
-    /// The teacher: loaded, or trained first.
-    fn teacher(&self) -> Result<(Network, ModelConfig)> {
-        let Settings { flags, network, teacher_run, .. } = &self.settings;
-        let finished = flags.out.join("teacher/model.safetensors");
-        if flags.teacher != "train" || finished.exists() {
-            let path =
-                if flags.teacher == "train" { finished } else { PathBuf::from(&flags.teacher) };
-            let (teacher, model) = unet::load(&path, self.device)?;
-            let Architecture::SongUnet(of_teacher) = &model.architecture else {
-                anyhow::bail!("{} is no U-Net", path.display());
-            };
-            let facts = |n: &SongUnetConfig| (n.img_channels, n.img_resolution, n.label_dim);
-            ensure!(
-                facts(of_teacher) == facts(network),
-                "the teacher's (channels, resolution, classes) {:?} are not the data's {:?}; see --size and --grey",
-                facts(of_teacher),
-                facts(network)
-            );
-            return Ok((teacher, model));
+    /// The plans of both runs; that of the student is made with an untrained teacher if there is no other.
+    fn say_what_it_takes(&self) -> Result<()> {
+        let teacher = match self.finished_teacher()? {
+            Some((teacher, _)) => teacher,
+            None => {
+                let (fresh, _) = self.fresh_teacher()?;
+                let phase = self.teacher_phase(&fresh)?;
+                self.plan(&mut self.trainer(&phase)?, &mut self.data(&phase)?)?;
+                fresh
+            }
+        };
+        let phase = self.student_phase(&teacher);
+        self.plan(&mut self.trainer(&phase)?, &mut self.data(&phase)?)
+    }
+
+    fn plan(&self, trainer: &mut Trainer<Box<dyn Distiller>>, data: &mut Loader) -> Result<()> {
+        let plan = trainer.plan(data)?;
+        println!("{plan}");
+        Ok(plan.check()?)
+    }
+
+    /// A saved teacher: the one that was named, or the one that this run has trained already.
+    fn finished_teacher(&self) -> Result<Option<(Network, ModelConfig)>> {
+        let Settings { flags, network, .. } = &self.settings;
+        let path = match flags.teacher.as_str() {
+            "train" => flags.out.join("teacher/model.safetensors"),
+            path => PathBuf::from(path),
+        };
+        if flags.teacher == "train" && !path.exists() {
+            return Ok(None);
         }
+        let (teacher, model) = unet::load(&path, self.device)?;
+        let Architecture::SongUnet(of_teacher) = &model.architecture else {
+            anyhow::bail!("{} is no U-Net", path.display());
+        };
+        let facts = |n: &SongUnetConfig| (n.img_channels, n.img_resolution, n.label_dim);
+        ensure!(
+            facts(of_teacher) == facts(network),
+            "the teacher's (channels, resolution, classes) {:?} are not the data's {:?}; see --size and --grey",
+            facts(of_teacher),
+            facts(network)
+        );
+        Ok(Some((teacher, model)))
+    }
+
+    fn fresh_teacher(&self) -> Result<(Network, ModelConfig)> {
+        let Settings { flags, network, .. } = &self.settings;
         let architecture = Architecture::SongUnet(network.clone());
         let preconditioning = Preconditioning::Edm(Edm::default());
         let model = ModelConfig { architecture, preconditioning, sampler: None };
-        let fresh = model
-            .build(&mut Noise::new(flags.seed).stream("weights").on(self.device), self.device)?;
-        println!("teacher: {} parameters", fresh.parameters().count());
-        let entry = method("teacher")?;
-        let options = (entry.options)();
-        self.run(entry, &Ingredients::train(&fresh), &options, teacher_run, &model, "teacher")
+        let mut noise = Noise::new(flags.seed).stream("weights").on(self.device);
+        Ok((model.build(&mut noise, self.device)?, model))
     }
 
-    /// Runs a method to its end and saves the averaged student.
-    fn run(
-        &self,
-        entry: &MethodInfo,
-        ingredients: &Ingredients<'_>,
-        options: &toml::Table,
-        run: &TrainConfig,
-        model: &ModelConfig,
-        folder: &str,
-    ) -> Result<(Network, ModelConfig)> {
-        let out = self.settings.flags.out.join(folder);
+    fn teacher_phase<'a>(&'a self, fresh: &'a Network) -> Result<Phase<'a>> {
+        let (entry, run) = (method("teacher")?, &self.settings.teacher_run);
+        let (ingredients, options) = (Ingredients::train(fresh), (entry.options)());
+        Ok(Phase { entry, ingredients, options, run, folder: "teacher" })
+    }
+
+    fn student_phase<'a>(&'a self, teacher: &'a Network) -> Phase<'a> {
+        let Settings { student_run: run, options, .. } = &self.settings;
+        let (ingredients, options) = (Ingredients::distill(teacher), options.clone());
+        Phase { entry: self.entry, ingredients, options, run, folder: "student" }
+    }
+
+    fn trainer(&self, phase: &Phase<'_>) -> Result<Trainer<Box<dyn Distiller>>> {
+        let Phase { entry, ingredients, options, run, folder } = phase;
+        let checkpoints = self.settings.flags.out.join(folder).join("checkpoints");
+        let method = (entry.build)(ingredients, options)?;
+        Ok(Trainer::new(method, (*run).clone(), self.device)?
+            .label(format!("{} on {}", entry.title, self.training.name()))
+            .checkpoints(CheckpointFolder::at(checkpoints, 2))
+            .interrupted_by(self.interrupt.clone()))
+    }
+
+    fn data(&self, phase: &Phase<'_>) -> Result<Loader> {
+        let loader = Loader::new(self.training.clone(), phase.run.seed)?;
+        Ok(loader.with_flip(self.settings.flags.flip))
+    }
+
+    /// Runs a phase to its end and saves the averaged student.
+    fn run(&self, phase: &Phase<'_>, model: &ModelConfig) -> Result<(Network, ModelConfig)> {
+        let out = self.settings.flags.out.join(phase.folder);
         let (c, h, w) = self.training.shape();
-        let noise = Noise::new(run.seed).stream("grid").on(self.device);
+        let noise = Noise::new(phase.run.seed).stream("grid").on(self.device);
         let grid =
             SampleGrid::new(out.join("samples"), [c.into(), h.into(), w.into()], [4, 10], &noise)
                 .labeled(images(&*self.training, 0..40)?.cond)
                 .every(4);
-        let mut trainer =
-            Trainer::new((entry.build)(ingredients, options)?, run.clone(), self.device)?
-                .label(format!("{} on {}", entry.title, self.training.name()))
-                .observe(Console::new())
-                .observe(JsonLines::create(out.join("log.jsonl"))?)
-                .observe(LossCurves::new(out.join("curves.png")))
-                .observe(grid)
-                .checkpoints(CheckpointFolder::create(out.join("checkpoints"), 2)?)
-                .interrupted_by(self.interrupt.clone());
-        let mut data =
-            Loader::new(self.training.clone(), run.seed)?.with_flip(self.settings.flags.flip);
-        if self.action.resume {
-            for passed_over in trainer.resume(&mut data)? {
-                eprintln!("not used: {passed_over}");
-            }
+        let mut trainer = self
+            .trainer(phase)?
+            .observe(Console::new())
+            .observe(JsonLines::create(out.join("log.jsonl"))?)
+            .observe(LossCurves::new(out.join("curves.png")))
+            .observe(grid);
+        let mut data = self.data(phase)?;
+        let resumed = trainer.resume_by(&self.how_to_resume(phase)?, &mut data)?;
+        for passed_over in resumed.passed_over {
+            eprintln!("not used: {passed_over}");
         }
+        if let Some(path) = resumed.from {
+            println!("goes on from {}", path.display());
+        }
+        self.plan(&mut trainer, &mut data)?;
+        let settings = self.settings.flags.out.join("settings.toml");
+        tensor_file::write_bytes(&settings, toml::to_string(&self.settings)?.as_bytes())?;
         if trainer.run(&mut data)? == Outcome::Interrupted {
             eprintln!("interrupted; the same command with --resume goes on");
-            std::process::exit(Interrupt::EXIT_CODE);
+            std::process::exit(self.interrupt.exit_code());
         }
         let _averages = trainer.averaged();
         let network = trainer.method().network();
         let model = model.for_student(network, trainer.method().sampler());
         unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
         Ok((network.twin(), model))
+    }
+
+    /// Which checkpoint a phase goes on from. A run that must be resumed may be resumed between its phases; a checkpoint
+    /// that was named belongs to the phase of its method.
+    fn how_to_resume(&self, phase: &Phase<'_>) -> Result<Resume> {
+        let flags = &self.settings.flags;
+        let teacher_is_done = flags.out.join("teacher/model.safetensors").exists();
+        Ok(match &self.action.resume {
+            Resume::Must if phase.folder == "student" && teacher_is_done => Resume::Auto,
+            Resume::From(path) => match Manifest::read(path)?.method {
+                of if of == phase.entry.name => Resume::From(path.clone()),
+                of if of == "teacher" => Resume::Auto,
+                of if of == self.entry.name => anyhow::bail!(
+                    "{} is a checkpoint of `{of}`: name the teacher it was made with (--teacher)",
+                    path.display()
+                ),
+                of => anyhow::bail!(
+                    "{} is a checkpoint of `{of}`; this run has the methods `teacher` and `{}`",
+                    path.display(),
+                    self.entry.name
+                ),
+            },
+            how => how.clone(),
+        })
     }
 
     /// The table and the pictures.
@@ -357,6 +462,17 @@ impl Job {
         println!("\n{}\neverything is in {}", table(&reports), out.display());
         Ok(())
     }
+}
+
+/// What the schedules of the run in `out` were made for, if it is to go on.
+fn begun_with(out: &Path, resume: &Resume) -> Result<Option<f64>> {
+    let path = out.join("settings.toml");
+    if *resume == Resume::Never || !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let settings: toml::Table = text.parse().with_context(|| path.display().to_string())?;
+    Ok(settings.get("schedule_kimg").and_then(toml::Value::as_float))
 }
 
 /// A U-Net that two cores can train: 32 channels, down to 8 pixels or so, with attention there.

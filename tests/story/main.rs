@@ -1,13 +1,22 @@
 //! Whole runs through the facade: what a user does, and what can go wrong on the way.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // children talk to their test, tests say what they measured
+
 mod bad_input;
+#[cfg(unix)]
+mod child;
 mod end_to_end;
 mod faulty;
 #[cfg(target_os = "linux")]
 mod full_disk;
+#[cfg(unix)]
+mod killed;
+mod planned;
 mod reproducible;
 mod resume;
 mod saved;
+#[cfg(unix)]
+mod signals;
 mod tiny;
 mod toy;
 mod trainer_laws;

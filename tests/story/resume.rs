@@ -1,13 +1,18 @@
 //! A run that was cut short goes on as if nothing had happened, or says why it cannot.
 
 use crate::saved::{checkpoint, content, names, steps, truncate};
-use crate::tiny::{BATCH, build, config, pictures, trainer};
+use crate::tiny::{BATCH, build, config, pictures, plain_config, trainer};
+use crate::toy::Toy;
 use crate::watch::{Recorder, on_step};
 use fewstep::datasets::{Loader, Shapes};
+use fewstep::diffusion_core::State;
 use fewstep::distill_losses::MethodInfo;
-use fewstep::distill_trainer::Error;
+use fewstep::distill_trainer::{Better, Error, Flow, Manifest, Observer, Resume, Tick};
 use fewstep::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -66,6 +71,14 @@ fn refusal(name: &str, folder: &Path, change: impl FnOnce(&mut TrainConfig)) -> 
     trainer(build(entry), config, folder).resume(&mut pictures()).unwrap_err()
 }
 
+/// The fields in which the checkpoint at `path` differs from the run.
+fn drift(error: Error, path: &Path) -> Vec<String> {
+    let Error::UnfitCheckpoint { path: named, reason } = error else { panic!("{error}") };
+    assert_eq!(named, path);
+    let Error::ConfigDrift(drift) = *reason else { panic!("{reason}") };
+    drift
+}
+
 #[test]
 fn another_configuration_is_refused_by_the_name_of_the_field() {
     let folder = finished("teacher");
@@ -74,7 +87,7 @@ fn another_configuration_is_refused_by_the_name_of_the_field() {
         config.roles.get_mut("network").unwrap().optimizer.lr = 0.5;
         config.kimg = 99.0; // a run may be made longer
     });
-    let Error::ConfigDrift(drift) = error else { panic!("{error}") };
+    let drift = drift(error, &checkpoint(folder.path(), 6));
     let expected = ["batch was 4, now 8", "roles.network.optimizer.lr was 0.001, now 0.5"];
     assert_eq!(drift, expected);
 }
@@ -95,7 +108,7 @@ fn a_checkpoint_of_another_method_is_refused() {
         let folder = finished(saved);
         let error = refusal(now, folder.path(), |_| ());
         let expected = format!("method was `{saved}`, now `{now}`");
-        assert!(matches!(&error, Error::ConfigDrift(drift) if *drift == [expected]), "{error}");
+        assert_eq!(drift(error, &checkpoint(folder.path(), 6)), [expected]);
     }
 }
 
@@ -108,7 +121,7 @@ fn another_option_of_the_method_is_refused_by_name() {
     let changed = (entry.build)(&Ingredients::distill(&teacher), &options).unwrap();
     let mut trainer = trainer(changed, config(entry, 6), folder.path());
     let error = trainer.resume(&mut pictures()).unwrap_err();
-    let Error::ConfigDrift(drift) = error else { panic!("{error}") };
+    let drift = drift(error, &checkpoint(folder.path(), 6));
     assert_eq!(drift, ["options.c was 0.0, now 0.25"]);
 }
 
@@ -157,4 +170,180 @@ fn a_run_without_checkpoints_starts_from_zero() {
     let mut trainer = trainer(build(entry), config(entry, 6), folder.path());
     assert!(trainer.resume(&mut pictures()).unwrap().is_empty());
     assert_eq!(trainer.progress().step, 0);
+}
+
+#[test]
+fn how_to_resume_is_a_choice() {
+    let folder = finished("teacher");
+    let entry = method("teacher").unwrap();
+    let resumed = |folder: &Path, how: Resume| {
+        let mut trainer = trainer(build(entry), config(entry, 6), folder);
+        let resumed = trainer.resume_by(&how, &mut pictures());
+        resumed.map(|resumed| (trainer.progress().step, resumed.from))
+    };
+    let newest = checkpoint(folder.path(), 6);
+    assert_eq!(resumed(folder.path(), Resume::Must).unwrap(), (6, Some(newest)));
+    assert_eq!(resumed(folder.path(), Resume::Never).unwrap(), (0, None));
+    let older = checkpoint(folder.path(), 2);
+    let from = Resume::From(older.clone());
+    assert_eq!(resumed(folder.path(), from.clone()).unwrap(), (2, Some(older.clone())));
+
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(resumed(empty.path(), Resume::Auto).unwrap(), (0, None));
+    assert_eq!(resumed(empty.path(), from.clone()).unwrap(), (2, Some(older.clone())));
+    let error = resumed(empty.path(), Resume::Must).unwrap_err();
+    assert!(matches!(&error, Error::NoCheckpoint { path } if path == empty.path()), "{error}");
+    truncate(&older.join("state.safetensors"));
+    let error = resumed(folder.path(), from).unwrap_err();
+    assert!(matches!(&error, Error::Checkpoint { path, .. } if path.starts_with(older)), "{error}");
+}
+
+#[test]
+fn a_checkpoint_of_another_architecture_is_named() {
+    let folder = finished("teacher");
+    let entry = method("teacher").unwrap();
+    let fields = [("model_channels", 16), ("num_blocks", 2)]; // other shapes, and more tensors
+    for (field, value) in fields {
+        let mut model = serde_json::to_value(crate::tiny::model()).unwrap();
+        model["architecture"][field] = value.into();
+        let model: ModelConfig = serde_json::from_value(model).unwrap();
+        let network = model.build(&mut Noise::new(1), Device::Cpu).unwrap();
+        let method = (entry.build)(&Ingredients::train(&network), &(entry.options)()).unwrap();
+        let mut trainer = trainer(method, config(entry, 6), folder.path());
+        let message = trainer.resume(&mut pictures()).unwrap_err().to_string();
+        assert!(message.contains("step-000000006"), "{message}");
+        assert!(message.contains("shape") || message.contains("missing"), "{message}");
+    }
+}
+
+/// Counts ticks; its state is one number.
+struct Counter(&'static str, Rc<Cell<u64>>);
+
+impl Observer for Counter {
+    fn on_tick(&mut self, _tick: &Tick, _student: &dyn Generator) -> Result<Flow, Error> {
+        self.1.set(self.1.get() + 1);
+        Ok(Flow::Continue)
+    }
+
+    fn key(&self) -> &str {
+        self.0
+    }
+
+    fn state(&self) -> State {
+        let mut state = State::default();
+        state.set("ticks", self.1.get());
+        state
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), Error> {
+        self.1.set(state.get("ticks")?);
+        Ok(())
+    }
+}
+
+#[test]
+fn observers_find_their_state_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let observed = |keys: &[&'static str], n_steps: usize| -> Vec<u64> {
+        let counts: Vec<Rc<Cell<u64>>> = keys.iter().map(|_| Rc::default()).collect();
+        let mut trainer = trainer(Toy::new(), plain_config(n_steps), folder.path());
+        for (key, count) in keys.iter().zip(&counts) {
+            trainer = trainer.observe(Counter(key, count.clone()));
+        }
+        let mut data = pictures();
+        trainer.resume(&mut data).unwrap();
+        trainer.run(&mut data).unwrap();
+        counts.iter().map(|count| count.get()).collect()
+    };
+    assert_eq!(observed(&["a", "b"], 2), [2, 2]);
+    assert_eq!(observed(&["new", "b", "a", "a"], 3), [1, 3, 3, 1], "two of a kind are numbered");
+    assert_eq!(observed(&["a", "a"], 4), [4, 2]);
+}
+
+/// Reports the step's distance from 3 as a metric.
+struct Distance(Option<f64>);
+
+impl Observer for Distance {
+    fn on_tick(&mut self, tick: &Tick, _student: &dyn Generator) -> Result<Flow, Error> {
+        self.0 = Some((tick.progress.step as f64 - 3.0).abs());
+        Ok(Flow::Continue)
+    }
+
+    fn metrics(&self) -> BTreeMap<String, f64> {
+        self.0.iter().map(|&value| ("distance".to_owned(), value)).collect()
+    }
+}
+
+#[test]
+fn the_best_checkpoint_outlives_newer_ones_and_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |n_steps| {
+        let checkpoints = CheckpointFolder::create(folder.path(), 1).unwrap();
+        let checkpoints = checkpoints.keep_best("distance", Better::Lower, 1);
+        let config = TrainConfig { checkpoint_kimg: 0.004, ..plain_config(n_steps) };
+        let mut trainer = Trainer::new(Toy::new(), config, Device::Cpu)
+            .unwrap()
+            .observe(Distance(None))
+            .checkpoints(checkpoints);
+        let mut data = pictures();
+        trainer.resume(&mut data).unwrap();
+        trainer.run(&mut data).unwrap();
+    };
+    run(5);
+    assert_eq!(names(folder.path()), steps([3, 5]));
+    run(8);
+    assert_eq!(names(folder.path()), steps([3, 8]));
+    let manifest = Manifest::read(&checkpoint(folder.path(), 8)).unwrap();
+    assert_eq!(manifest.metrics["distance"], 5.0);
+    let loss = manifest.metrics["move-first/loss"];
+    assert!((loss - 0.992).abs() < 1e-6, "{loss}"); // the toy's loss is its number, as the step leaves it
+}
+
+/// Remembers notices.
+struct Notices(Rc<RefCell<Vec<String>>>);
+
+impl Observer for Notices {
+    fn on_notice(&mut self, text: &str) {
+        self.0.borrow_mut().push(text.into());
+    }
+}
+
+#[test]
+fn a_metric_that_nobody_reports_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = CheckpointFolder::at(folder.path(), 1).keep_best("fid", Better::Lower, 1);
+    let notices = Rc::default();
+    let mut trainer = Trainer::new(Toy::new(), plain_config(2), Device::Cpu)
+        .unwrap()
+        .observe(Notices(Rc::clone(&notices)))
+        .checkpoints(checkpoints);
+    trainer.run(&mut pictures()).unwrap();
+    let notices = notices.borrow();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].contains("`fid`") && notices[0].contains("move-first/loss"), "{notices:?}");
+}
+
+#[test]
+fn reports_keep_their_rhythm_and_their_means_over_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    // Reports every third step, checkpoints every second one.
+    let config = |n_steps| TrainConfig { tick_kimg: 0.012, ..plain_config(n_steps) };
+    let whole = Recorder::default();
+    let mut trainer_of_all =
+        Trainer::new(Toy::new(), config(6), Device::Cpu).unwrap().observe(whole.clone());
+    trainer_of_all.run(&mut pictures()).unwrap();
+    trainer(Toy::new(), config(5), folder.path()).run(&mut pictures()).unwrap();
+    std::fs::remove_dir_all(checkpoint(folder.path(), 5)).unwrap(); // as if it had crashed there
+
+    let resumed = Recorder::default();
+    let mut trainer = trainer(Toy::new(), config(6), folder.path()).observe(resumed.clone());
+    let mut data = pictures();
+    trainer.resume(&mut data).unwrap();
+    assert_eq!(trainer.progress().step, 4);
+    trainer.run(&mut data).unwrap();
+    assert_eq!(
+        resumed.bits(),
+        whole.bits()[1..],
+        "the mean of steps 4 to 6, of which 4 was before"
+    );
 }

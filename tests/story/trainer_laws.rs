@@ -203,3 +203,11 @@ fn a_turn_of_nobody_is_an_error() {
     let Error::At { source, .. } = error else { panic!("{error}") };
     assert!(matches!(*source, Error::UnknownRole { turn: "ghost", role: "nobody" }), "{source}");
 }
+
+#[test]
+fn a_reset_of_nobody_is_an_error() {
+    let toy = Toy { wishes: |_| vec![Directive::Reset(Role("nobody"))], ..Toy::new() };
+    let mut trainer = Trainer::new(toy, plain_config(1), Device::Cpu).unwrap();
+    let message = trainer.run(&mut pictures()).unwrap_err().to_string();
+    assert!(message.contains("`nobody`") && message.contains("\"first\", \"second\""), "{message}");
+}

@@ -57,14 +57,14 @@ pub enum Error {
     #[error("saved state has no entry `{0}`; it was written by another method or version")]
     MissingState(String),
     /// A file that cannot be read or written.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {path}: {reason}")]
     Io {
         /// What was being done, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
+        /// The operating system's reason. Part of the message, and so no [`source`](std::error::Error::source).
+        reason: std::io::Error,
     },
     /// A safetensors file that is damaged or holds an unknown kind of tensor.
     #[error("{path} is not a readable safetensors file: {reason}")]

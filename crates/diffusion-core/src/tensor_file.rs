@@ -1,9 +1,11 @@
 //! safetensors files in and out, strictly and atomically.
 
 use crate::{Error, Result};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -25,14 +27,64 @@ pub struct TensorFile {
 /// [`Error::Io`] if the file cannot be written.
 ///
 /// # Panics
-/// If a tensor has a kind that safetensors lacks (complex, quantized).
+/// If two tensors have the same name, or one has a kind that safetensors lacks (complex, quantized).
 pub fn write<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let bytes = encode(tensors, metadata);
-    write_bytes(path, &bytes)
+    replace(path, |file| {
+        let mut buffered = BufWriter::with_capacity(1 << 20, file);
+        write_to(&mut buffered, tensors, metadata)?;
+        buffered.flush()
+    })
+}
+
+/// Writes the bytes of a safetensors file to `writer`, tensor by tensor: no more than one is copied at a time.
+///
+/// # Errors
+/// Whatever `writer` fails with.
+///
+/// # Panics
+/// As [`write()`].
+pub fn write_to<'a>(
+    writer: &mut impl Write,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    metadata: &BTreeMap<String, String>,
+) -> io::Result<()> {
+    let mut tensors: Vec<_> = tensors.into_iter().collect();
+    tensors.sort_by_key(|(name, tensor)| (Reverse(dtype_of(tensor.kind())), *name)); // aligns every one
+    writer.write_all(&header(&tensors, metadata)?)?;
+    let mut bytes = Vec::new();
+    for (_, tensor) in tensors {
+        let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+        bytes.resize(n_bytes(&tensor), 0);
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        writer.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// The length of the header, eight bytes, and the header, padded to a multiple of eight.
+fn header(tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> io::Result<Vec<u8>> {
+    let mut end = 0;
+    let info = |(name, tensor): &(&str, &Tensor)| {
+        let start = end;
+        end += n_bytes(tensor);
+        let shape = tensor.size().iter().map(|&n| n as usize).collect();
+        let (dtype, data_offsets) = (dtype_of(tensor.kind()), (start, end));
+        (name.to_string(), TensorInfo { dtype, shape, data_offsets })
+    };
+    let infos = tensors.iter().map(info).collect();
+    let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
+    let header = Metadata::new(metadata, infos).expect("names are unique, offsets in order");
+    let mut json = serde_json::to_vec(&header)?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    Ok([&(json.len() as u64).to_le_bytes()[..], &json].concat())
+}
+
+fn n_bytes(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.kind().elt_size_in_bytes()
 }
 
 /// Writes `bytes` to `path` through a temporary file, so that `path` holds either the old or the new content.
@@ -40,33 +92,60 @@ pub fn write<'a>(
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |source| Error::Io { action: "cannot write", path: path.into(), source };
+    replace(path, |file| file.write_all(bytes))
+}
+
+fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let partial = path.with_extension("partial");
-    let written = std::fs::File::create(&partial).and_then(|mut file| {
-        file.write_all(bytes)?;
+    let written = File::create(&partial).and_then(|mut file| {
+        fill(&mut file)?;
         file.sync_all()
     });
     let renamed = written.and_then(|()| std::fs::rename(&partial, path));
     if renamed.is_err() {
         let _ = std::fs::remove_file(&partial); // what could not be finished is of no use
     }
-    renamed.map_err(io)
+    let parent = path.parent().unwrap_or(Path::new(""));
+    renamed.and_then(|()| sync_folder(parent)).map_err(|reason| Error::Io {
+        action: "cannot write",
+        path: path.into(),
+        reason,
+    })
+}
+
+/// Makes the entries of a folder outlive a power failure; flushing a file does that for its content alone.
+///
+/// # Errors
+/// If the folder cannot be opened or flushed. Where folders cannot be flushed (not Unix) nothing happens.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
 }
 
 /// Reads a whole safetensors file.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::BadTensorFile`] if it is truncated, inconsistent or holds a kind
-/// of tensor that libtorch lacks.
+/// [`Error::Io`] if the file cannot be read, or as [`decode`].
 pub fn read(path: &Path) -> Result<TensorFile> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+    let bytes = std::fs::read(path).map_err(|reason| Error::Io {
         action: "cannot read",
         path: path.into(),
-        source,
+        reason,
     })?;
+    decode(path, &bytes)
+}
+
+/// The tensors in the bytes of a safetensors file; errors name `path`.
+///
+/// # Errors
+/// [`Error::BadTensorFile`] if the file is truncated, inconsistent or holds a kind of tensor that libtorch lacks.
+pub fn decode(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
     let bad = |reason: String| Error::BadTensorFile { path: path.into(), reason };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| bad(error.to_string()))?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {
         let kind = kind_of(view.dtype()).ok_or_else(|| {
@@ -77,26 +156,6 @@ pub fn read(path: &Path) -> Result<TensorFile> {
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(TensorFile { tensors, metadata })
-}
-
-fn encode<'a>(
-    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
-    metadata: &BTreeMap<String, String>,
-) -> Vec<u8> {
-    let raw: Vec<_> = tensors.into_iter().map(|(name, tensor)| (name, raw(tensor))).collect();
-    let views = raw.iter().map(|(name, (dtype, shape, data))| {
-        (*name, TensorView::new(*dtype, shape.clone(), data).expect("bytes match the shape"))
-    });
-    let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
-    safetensors::serialize(views, metadata).expect("names are unique")
-}
-
-fn raw(tensor: &Tensor) -> (Dtype, Vec<usize>, Vec<u8>) {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-    let dtype = dtype_of(tensor.kind());
-    let mut data = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    tensor.copy_data_u8(&mut data, tensor.numel());
-    (dtype, tensor.size().iter().map(|&n| n as usize).collect(), data)
 }
 
 fn dtype_of(kind: Kind) -> Dtype {
@@ -168,5 +227,27 @@ mod tests {
         assert_eq!(file.metadata, metadata);
         assert_eq!(file.tensors[0].1, bf16);
         assert_eq!(file.tensors[0].1.kind(), Kind::BFloat16);
+    }
+
+    #[test]
+    fn tensors_are_aligned_and_made_contiguous() {
+        let flag = Tensor::from_slice(&[true]);
+        let transposed = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]).view([2, 2]).tr();
+        let doubles = Tensor::from_slice(&[0.5f64]);
+        let mut bytes = Vec::new();
+        let tensors = [("a", &flag), ("b", &transposed), ("c", &doubles)];
+        write_to(&mut bytes, tensors, &BTreeMap::new()).unwrap();
+        let file = decode(Path::new("memory"), &bytes).unwrap();
+        let names: Vec<_> = file.tensors.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["c", "b", "a"], "wide types come first");
+        assert_eq!(file.tensors[1].1, Tensor::from_slice(&[1f32, 3.0, 2.0, 4.0]).view([2, 2]));
+        assert_eq!((bytes.len() - 25) % 8, 0, "the data begin at a multiple of eight");
+    }
+
+    #[test]
+    fn an_error_names_its_cause_once() {
+        let error = read(Path::new("/nowhere/net.safetensors")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/net.safetensors: "), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "a reporter would print it again");
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong in a run.
 
 use crate::Progress;
+use crate::plan::bytes;
 use std::path::PathBuf;
 
 /// The result of a fallible operation of this crate.
@@ -38,6 +39,14 @@ pub enum Error {
         /// The role it names.
         role: &'static str,
     },
+    /// A directive that names a player which does not exist.
+    #[error("the method asks to reset `{role}`, which is none of its players {players:?}")]
+    UnknownReset {
+        /// The role it names.
+        role: &'static str,
+        /// Roles of the method.
+        players: Vec<String>,
+    },
     /// A loss or a gradient that is NaN or infinite.
     #[error(
         "step {step}, turn `{turn}`: {what} is not finite; lower the learning rate, train in f32, \
@@ -59,6 +68,39 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A run that would need more memory than there is.
+    #[error(
+        "the run needs {} more memory on {device}, but {} are available; {advice}",
+        bytes(*.needed),
+        bytes(*.available)
+    )]
+    Memory {
+        /// Where: `cpu` or `cuda:N`.
+        device: String,
+        /// Bytes that the run will take beyond what the process has.
+        needed: u64,
+        /// Bytes that are available.
+        available: u64,
+        /// What would help, with numbers.
+        advice: String,
+    },
+    /// Checkpoints that would need more room on disk than there is.
+    #[error(
+        "{checkpoints} checkpoints of {} will be written to {path}, but {} are free there; \
+         keep fewer of them, or choose another disk",
+        bytes(*.each),
+        bytes(*.free)
+    )]
+    Disk {
+        /// The folder of checkpoints.
+        path: PathBuf,
+        /// Checkpoints that will be there at a time, beyond those that are.
+        checkpoints: u64,
+        /// Bytes of each.
+        each: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// A checkpoint that cannot be used.
     #[error("checkpoint {path}: {reason}")]
     Checkpoint {
@@ -67,6 +109,35 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A checkpoint in another layout: nothing is wrong with it, but this version cannot read it.
+    #[error("checkpoint {path}: format {format} is not {readable}; use the version that wrote it")]
+    ForeignCheckpoint {
+        /// The checkpoint's manifest.
+        path: PathBuf,
+        /// The version of its layout.
+        format: u32,
+        /// The version that can be read.
+        readable: u32,
+    },
+    /// A good checkpoint that does not fit this run: another method, configuration, architecture or data set.
+    #[error("checkpoint {path} does not fit this run: {reason}")]
+    UnfitCheckpoint {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What does not fit.
+        reason: Box<Error>,
+    },
+    /// A run that must go on, and has nothing to go on from.
+    #[error("there is no checkpoint in {path}; resume `auto` would start anew")]
+    NoCheckpoint {
+        /// The folder of checkpoints.
+        path: PathBuf,
+    },
+    /// A run that must go on, and was not told where its checkpoints are.
+    #[error(
+        "the run has no folder of checkpoints to resume from; give it one with `Trainer::checkpoints`"
+    )]
+    NoCheckpointFolder,
     /// A checkpoint of a run with another configuration.
     #[error("the checkpoint was written with another configuration: {}", .0.join("; "))]
     ConfigDrift(Vec<String>),
@@ -78,8 +149,8 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
-    /// An interrupt handler that could not be installed.
-    #[error("cannot listen for Ctrl-C: {0}")]
+    /// A signal handler that could not be installed.
+    #[error("cannot listen for signals: {0}")]
     Interrupt(String),
     /// The run stopped on this error after the given progress.
     #[error("after {} images: {source}", .progress.images)]

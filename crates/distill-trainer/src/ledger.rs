@@ -1,7 +1,8 @@
 //! Logged scalars between two ticks.
 
+use diffusion_core::{Result, State};
 use std::collections::BTreeMap;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Sums of logged scalars since the last tick; they stay on the device until then.
 #[derive(Default)]
@@ -23,5 +24,25 @@ impl Ledger {
             .into_iter()
             .map(|(name, (sum, count))| (name, sum.double_value(&[]) / count as f64))
             .collect()
+    }
+
+    /// The sums, and the counts under the same names.
+    pub(crate) fn state(&self) -> State {
+        let mut state = State::default();
+        for (name, (sum, count)) in &self.sums {
+            state.tensors.insert(name.clone(), sum.shallow_clone());
+            state.set(&format!("count.{name}"), *count);
+        }
+        state
+    }
+
+    /// Continues from saved sums on `device`.
+    pub(crate) fn load_state(&mut self, state: &State, device: Device) -> Result<()> {
+        let entry = |(name, sum): (&String, &Tensor)| {
+            let count = state.get(&format!("count.{name}"))?;
+            Ok((name.clone(), (sum.to_device(device), count)))
+        };
+        self.sums = state.tensors.iter().map(entry).collect::<Result<_>>()?;
+        Ok(())
     }
 }

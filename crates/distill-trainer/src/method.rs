@@ -146,7 +146,8 @@ pub trait DistillMethod {
         Vec::new()
     }
 
-    /// What must be saved beside the players to continue the run.
+    /// What must be saved beside the players to continue the run. The tensors may share memory with the method's own: they
+    /// are copied before the next step.
     fn state(&self) -> State {
         State::default()
     }

@@ -88,11 +88,11 @@ impl PlayerState {
         self.params.iter().map(Tensor::grad).filter(Tensor::defined).collect()
     }
 
-    /// Everything to save: weights, optimizer, average.
+    /// Everything to save: weights, optimizer, average. Weights share the network's memory.
     pub(crate) fn state(&self) -> State {
         let mut state = State::default();
         for (name, param) in self.names.iter().zip(&self.params) {
-            state.tensors.insert(format!("weights.{name}"), param.detach().copy());
+            state.tensors.insert(format!("weights.{name}"), param.detach());
         }
         let parts = [
             Some(("optimizer", self.optimizer.state())),

@@ -29,7 +29,7 @@ impl<M: DistillMethod> Trainer<M> {
         let directives = self.method.after_step(self.progress);
         for directive in &directives {
             if let Directive::Reset(role) = directive {
-                self.reset(*role);
+                self.reset(*role)?;
             }
         }
         Ok(directives)
@@ -89,13 +89,16 @@ impl<M: DistillMethod> Trainer<M> {
         Ok(finite)
     }
 
-    fn reset(&mut self, role: Role) {
-        for player in self.method.players() {
-            let state = self.players.iter_mut().find(|state| state.role == role);
-            if let (true, Some(state)) = (player.role == role, state) {
-                state.reset(&player);
-            }
-        }
+    fn reset(&mut self, role: Role) -> Result<()> {
+        let players = self.method.players();
+        let player = players.iter().find(|player| player.role == role);
+        let state = self.players.iter_mut().find(|state| state.role == role);
+        let (Some(player), Some(state)) = (player, state) else {
+            let players = players.iter().map(|player| player.role.to_string()).collect();
+            return Err(Error::UnknownReset { role: role.0, players });
+        };
+        state.reset(player);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loop.
 
-use crate::checkpoint::{self, CheckpointFolder, Manifest};
+use crate::checkpoint::{CheckpointFolder, Writer};
 use crate::ledger::Ledger;
 use crate::observer::{Flow, Observer, RunInfo, Tick};
 use crate::player_state::PlayerState;
@@ -8,7 +8,7 @@ use crate::{
     AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Progress, Result, Role,
     TrainConfig,
 };
-use diffusion_core::{BatchSource, Noise, State};
+use diffusion_core::{BatchSource, Noise};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::Device;
@@ -43,15 +43,18 @@ pub struct Trainer<M> {
     pub(crate) method: M,
     pub(crate) config: TrainConfig,
     pub(crate) device: Device,
-    label: String,
+    pub(crate) label: String,
     pub(crate) players: Vec<PlayerState>,
     pub(crate) noise: Noise,
     pub(crate) progress: Progress,
     pub(crate) ledger: Ledger,
-    /// Turns with a loss or gradient that was not finite, since the run started or resumed.
+    /// Turns with a loss or gradient that was not finite.
     pub(crate) non_finite: u64,
-    observers: Vec<Box<dyn Observer>>,
-    checkpoints: Option<CheckpointFolder>,
+    pub(crate) observers: Vec<Box<dyn Observer>>,
+    pub(crate) checkpoints: Option<CheckpointFolder>,
+    pub(crate) writer: Writer,
+    /// The newest value of everything that checkpoints can be judged by.
+    pub(crate) metrics: BTreeMap<String, f64>,
     interrupt: Interrupt,
 }
 
@@ -84,6 +87,8 @@ impl<M: DistillMethod> Trainer<M> {
             non_finite: 0,
             observers: Vec::new(),
             checkpoints: None,
+            writer: Writer::default(),
+            metrics: BTreeMap::new(),
             interrupt: Interrupt::default(),
         })
     }
@@ -129,38 +134,12 @@ impl<M: DistillMethod> Trainer<M> {
         averaged(&self.players)
     }
 
-    /// Continues from the newest usable checkpoint of the folder given to [`Trainer::checkpoints`], if there is one.
-    ///
-    /// Returns the reasons why newer checkpoints were passed over.
-    ///
-    /// # Errors
-    /// If checkpoints exist and none can be used; [`Error::ConfigDrift`] if the method, one of its options or the
-    /// configuration differs.
-    pub fn resume(&mut self, source: &mut dyn BatchSource) -> Result<Vec<Error>> {
-        let Some(folder) = &self.checkpoints else { return Ok(Vec::new()) };
-        let Some((saved, passed_over)) = folder.newest()? else { return Ok(Vec::new()) };
-        let drift = self.manifest().drift(&saved.manifest);
-        if !drift.is_empty() {
-            return Err(Error::ConfigDrift(drift));
-        }
-        for player in &mut self.players {
-            player.load_state(&saved.part(&format!("players.{}", player.role)))?;
-        }
-        self.method.load_state(&saved.part("method"))?;
-        source.restore(&saved.part("source"))?;
-        for (index, observer) in self.observers.iter_mut().enumerate() {
-            observer.restore(&saved.part(&format!("observers.{index}")))?;
-        }
-        self.noise = Noise::from_state(saved.manifest.noise).on(self.device);
-        self.progress = saved.manifest.progress;
-        Ok(passed_over)
-    }
-
     /// Runs until the budget is spent, somebody asks to stop, or something fails.
     ///
     /// # Errors
     /// Whatever went wrong, with the progress at which it did. If checkpoints are written, what was done until then is
-    /// in one, unless something failed in the middle of a step; then the last regular checkpoint is what there is.
+    /// in one, unless something failed in the middle of a step; then the last regular checkpoint is what there is. They
+    /// are written by a thread of their own: a failed write ends the run after the step in which it is found out.
     pub fn run(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
         let info = RunInfo {
             label: self.label.clone(),
@@ -171,6 +150,11 @@ impl<M: DistillMethod> Trainer<M> {
         };
         self.observers.iter_mut().try_for_each(|observer| observer.on_start(&info))?;
         let result = self.steps(source);
+        let written = self.writer.wait();
+        if let (Err(_), Err(error)) = (&result, &written) {
+            self.notify(&format!("besides, the last checkpoint could not be written: {error}"));
+        }
+        let result = result.and_then(|outcome| written.map(|_| outcome));
         let progress = self.progress;
         let failed = |source: Error| Error::At { progress, source: Box::new(source) };
         let outcome = match &result {
@@ -203,14 +187,17 @@ impl<M: DistillMethod> Trainer<M> {
                     return Err(error.into());
                 }
             };
+            let before = self.progress;
             let directives = self.step(first, source)?;
+            self.writer.check()?;
             let progress = self.progress;
+            let due = |every: u64| progress.images / every.max(1) > before.images / every.max(1);
             self.observers.iter_mut().for_each(|observer| observer.on_step(progress));
             let stop = directives.contains(&Directive::Stop);
             let interrupted = self.interrupt.requested();
             let last = stop || interrupted || progress.images >= total;
             let mut flow = Flow::Continue;
-            if last || progress.images - ticked.images >= tick_images {
+            if last || due(tick_images) {
                 let kimg = progress.kimg() - ticked.kimg();
                 let s_per_kimg = tick_started.elapsed().as_secs_f64() / kimg;
                 flow = match self.tick(started.elapsed().as_secs_f64(), s_per_kimg, last) {
@@ -223,7 +210,7 @@ impl<M: DistillMethod> Trainer<M> {
                 (ticked, tick_started) = (progress, Instant::now());
             }
             let last = last || flow == Flow::Stop;
-            if last || progress.images - saved.images >= checkpoint_images {
+            if last || due(checkpoint_images) {
                 self.save_checkpoint(source)?;
                 saved = progress;
             }
@@ -245,43 +232,18 @@ impl<M: DistillMethod> Trainer<M> {
         let total_images = self.config.total_images();
         let tick =
             Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
-        let _averages = averaged(&self.players);
-        let student = self.method.student();
         let mut flow = Flow::Continue;
-        for observer in &mut self.observers {
-            if observer.on_tick(&tick, &*student)? == Flow::Stop {
-                flow = Flow::Stop;
+        {
+            let _averages = averaged(&self.players);
+            let student = self.method.student();
+            for observer in &mut self.observers {
+                if observer.on_tick(&tick, &*student)? == Flow::Stop {
+                    flow = Flow::Stop;
+                }
             }
         }
+        self.note_metrics(&tick);
         Ok(flow)
-    }
-
-    fn save_checkpoint(&self, source: &dyn BatchSource) -> Result<()> {
-        let Some(folder) = &self.checkpoints else { return Ok(()) };
-        let mut parts: BTreeMap<String, State> = BTreeMap::new();
-        for player in &self.players {
-            parts.insert(format!("players.{}", player.role), player.state());
-        }
-        parts.insert("method".into(), self.method.state());
-        parts.insert("source".into(), source.state());
-        for (index, observer) in self.observers.iter().enumerate() {
-            parts.insert(format!("observers.{index}"), observer.state());
-        }
-        folder.write(self.manifest(), &parts)
-    }
-
-    /// What a checkpoint says about the run beside the state of its parts.
-    fn manifest(&self) -> Manifest {
-        Manifest {
-            format: checkpoint::FORMAT,
-            progress: self.progress,
-            noise: self.noise.state(),
-            config: self.config.clone(),
-            method: self.method.name().into(),
-            options: serde_json::to_value(self.method.options()).unwrap_or_default(),
-            values: BTreeMap::new(),
-            crc32: 0,
-        }
     }
 }
 

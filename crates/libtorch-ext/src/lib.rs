@@ -13,6 +13,7 @@
 
 mod autocast;
 pub mod cuda;
+mod device_memory;
 mod error;
 mod ffi;
 pub mod fused;
@@ -20,4 +21,5 @@ pub mod kernels;
 pub mod process;
 
 pub use autocast::Autocast;
+pub use device_memory::cuda_free_memory;
 pub use error::{Error, Result};

@@ -91,6 +91,17 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A model file whose configuration asks for a far larger network than it holds.
+    #[error(
+        "the configuration describes a network of {needs} values, but the tensors have {holds}: \
+         it belongs to another model"
+    )]
+    TooFewValues {
+        /// Trained values of the network.
+        needs: u64,
+        /// Values of all tensors in the file.
+        holds: u64,
+    },
     /// A model file that does not fit the network it describes, or cannot be read.
     #[error("{path}: {source}")]
     BadModel {

@@ -65,6 +65,16 @@ impl ModelConfig {
         Ok(Preconditioned::new(backbone, self.preconditioning))
     }
 
+    /// Refuses a network of more than twice as many values as a file `holds`, before it takes memory. Smaller differences are
+    /// found, and named, when the tensors are loaded.
+    fn check_size(&self, holds: usize) -> Result<()> {
+        let needs = match &self.architecture {
+            Architecture::SongUnet(config) => config.parameter_count()?,
+        };
+        let holds = holds as u64;
+        if needs / 2 > holds { Err(Error::TooFewValues { needs, holds }) } else { Ok(()) }
+    }
+
     fn build_zeroed(&self, device: Device) -> Result<Network> {
         let backbone: Box<dyn Backbone> = match &self.architecture {
             Architecture::SongUnet(config) => Box::new(SongUnet::zeroed(config, device)?),
@@ -93,13 +103,15 @@ pub fn save(path: &Path, parameters: &Parameters, config: &ModelConfig) -> Resul
 /// # Errors
 /// - [`Error::Core`] if the file cannot be read, is truncated or no safetensors file;
 /// - [`Error::NoConfig`] or [`Error::BadConfig`] if its configuration is missing or cannot be understood;
-/// - [`Error::BadModel`] if the configuration is impossible, or names or shapes of the tensors are not its network's.
+/// - [`Error::BadModel`] if the configuration is impossible or that of a far larger network, or names or shapes of the tensors are not its network's.
 pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
     let file = tensor_file::read(path)?;
     let json = file.metadata.get(CONFIG).ok_or_else(|| Error::NoConfig { path: path.into() })?;
     let config: ModelConfig = serde_json::from_str(json)
         .map_err(|source| Error::BadConfig { path: path.into(), source })?;
-    let filled = config.build_zeroed(device).and_then(|network| {
+    let holds = file.tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
+    let filled = config.check_size(holds).and_then(|()| {
+        let network = config.build_zeroed(device)?;
         network.parameters().load(file.tensors)?;
         Ok(network)
     });

@@ -106,6 +106,19 @@ fn an_unknown_or_impossible_configuration_is_refused() {
 }
 
 #[test]
+fn a_configuration_of_a_huge_network_takes_no_memory() {
+    let (_folder, path) = saved();
+    rewrite(&path, |file| {
+        let json = file.metadata.get_mut("config").unwrap();
+        *json = json.replace("\"model_channels\": 8", "\"model_channels\": 16384"); // 50 GB
+    });
+    let error = load_error(&path);
+    let Error::BadModel { source, .. } = &error else { panic!("{error}") };
+    let &Error::TooFewValues { needs, holds } = &**source else { panic!("{error}") };
+    assert!(needs > 10_000_000_000 && holds < 100_000, "{error}");
+}
+
+#[test]
 fn tensors_of_another_network_are_refused() {
     let (_folder, path) = saved();
     rewrite(&path, |file| file.tensors[0].0 = "other".into());

@@ -261,7 +261,7 @@ impl DistillMethod for Consistency {
     }
 
     fn state(&self) -> State {
-        let named = |p: &diffusion_core::Parameter| (p.name.clone(), p.tensor.detach().copy());
+        let named = |p: &diffusion_core::Parameter| (p.name.clone(), p.tensor.detach());
         let tensors = self.target.parameters().trained().map(named).collect();
         State { tensors, ..State::default() }
     }

@@ -93,6 +93,10 @@ impl Observer for Console {
         Ok(Flow::Continue)
     }
 
+    fn on_notice(&mut self, text: &str) {
+        self.say(text);
+    }
+
     fn on_end(&mut self, outcome: &Outcome) -> Result<()> {
         if let Screen::Bar(bar) = &self.screen {
             bar.finish_and_clear();

@@ -67,6 +67,10 @@ impl Observer for LossCurves {
         if self.stale { self.draw() } else { Ok(()) }
     }
 
+    fn key(&self) -> &str {
+        "loss-curves"
+    }
+
     /// Each curve as a tensor `[points, 2]` of thousands of images and values.
     fn state(&self) -> State {
         let tensors = self.curves.iter().map(|(term, curve)| (term.clone(), to_tensor(curve)));

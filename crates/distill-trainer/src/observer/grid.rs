@@ -118,6 +118,10 @@ impl Observer for SampleGrid {
         Ok(Flow::Continue)
     }
 
+    fn key(&self) -> &str {
+        "sample-grid"
+    }
+
     fn state(&self) -> State {
         let mut state = State::default();
         state.set("ticks", self.ticks);
@@ -125,9 +129,7 @@ impl Observer for SampleGrid {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        if !state.values.is_empty() {
-            self.ticks = state.get("ticks")?;
-        } // else the grid is new in the resumed run
+        self.ticks = state.get("ticks")?;
         Ok(())
     }
 }

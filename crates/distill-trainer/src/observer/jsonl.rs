@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// Writes one JSON object per line: `{"event":"start",…}`, `{"event":"tick",…}`, `{"event":"end",…}`.
 ///
 /// `start` holds the fields of [`RunInfo`], `tick` those of [`Tick`], `end` has `outcome`
-/// (`finished`, `stopped`, `interrupted` or `failed`) and, if it failed, `error`. A value that is not finite is `null`. Every line is written at once, so that the file can be followed while the run goes on.
+/// (`finished`, `stopped`, `interrupted` or `failed`) and, if it failed, `error`; `{"event":"notice","text":…}` is a word
+/// about the run, such as a slow disk. A value that is not finite is `null`. Every line is written at once, so that the file can be followed while the run goes on.
 ///
 /// A resumed run continues its file; lines that lie beyond the checkpoint it resumes from are removed, so that no
 /// image count appears twice. A run that starts from zero empties the file.
@@ -26,7 +27,13 @@ pub struct JsonLines {
 enum Line<'a> {
     Start(&'a RunInfo),
     Tick(&'a Tick),
+    Notice(Notice<'a>),
     End(End<'a>),
+}
+
+#[derive(Serialize)]
+struct Notice<'a> {
+    text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -84,6 +91,11 @@ impl Observer for JsonLines {
         Ok(Flow::Continue)
     }
 
+    /// A line that cannot be written is left out: the next tick will fail for the same reason.
+    fn on_notice(&mut self, text: &str) {
+        let _ = self.write(&Line::Notice(Notice { text }));
+    }
+
     fn on_end(&mut self, outcome: &Outcome) -> Result<()> {
         self.write(&Line::End(end(outcome)))
     }
@@ -109,7 +121,7 @@ fn kept(log: &[u8], progress: Progress) -> usize {
 }
 
 fn cannot_write(path: &Path, source: io::Error) -> Error {
-    diffusion_core::Error::Io { action: "cannot write", path: path.into(), source }.into()
+    diffusion_core::Error::Io { action: "cannot write", path: path.into(), reason: source }.into()
 }
 
 #[cfg(test)]
@@ -143,6 +155,7 @@ mod tests {
         log(&path);
         let mut log = JsonLines::create(&path).unwrap();
         log.on_start(&run(3000)).unwrap();
+        log.on_notice("the disk is slow");
         log.on_end(&Outcome::Failed("the disk is full".into())).unwrap();
         let lines = lines(&path);
         assert_eq!(lines[0]["event"], "start");
@@ -150,7 +163,8 @@ mod tests {
         assert_eq!(lines[1]["event"], "tick");
         assert_eq!(lines[1]["terms"], json!({ "loss": 0.5, "bad": null }));
         let end = json!({ "event": "end", "outcome": "failed", "error": "the disk is full" });
-        assert_eq!(lines[5], end);
+        assert_eq!(lines[5], json!({ "event": "notice", "text": "the disk is slow" }));
+        assert_eq!(lines[6], end);
     }
 
     #[test]

@@ -93,12 +93,26 @@ pub trait Observer {
         Ok(())
     }
 
+    /// Something about the run that is worth a line for people, such as a slow disk.
+    fn on_notice(&mut self, _text: &str) {}
+
+    /// Values by which checkpoints can be judged, such as a Fréchet distance: the newest of each, by name. Asked for after
+    /// every tick; see [`CheckpointFolder::keep_best`](crate::CheckpointFolder::keep_best).
+    fn metrics(&self) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+
+    /// The name that the state is saved under; it must not change from one version of a program to the next.
+    fn key(&self) -> &str {
+        std::any::type_name::<Self>()
+    }
+
     /// What must be saved so that the observer continues its output after a resume.
     fn state(&self) -> State {
         State::default()
     }
 
-    /// Continues from a saved state.
+    /// Continues from a saved state. Not called on a resume from a checkpoint without one.
     ///
     /// # Errors
     /// If the state is not one of this observer.

@@ -1,5 +1,6 @@
 //! DDPM++ as EDM trains it.
 
+mod count;
 pub(crate) mod layout;
 mod mapping;
 
