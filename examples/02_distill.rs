@@ -8,8 +8,9 @@
 //! ```
 //!
 //! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
-//! `teacher/` and `student/` with the saved model, logs, curves and sample grids, and `real.png`, `teacher.png`,
-//! `student.png`, `report.json` beside them. Ctrl-C writes a checkpoint and exits 130; `--resume` goes on from there.
+//! `teacher/` and `student/` with the saved model, logs (also for `tensorboard --logdir`), curves and sample grids, and
+//! `real.png`, `teacher.png`, `student.png`, `report.json` beside them; `04_report` makes one page of it all. Ctrl-C
+//! writes a checkpoint and exits 130; `--resume` goes on from there.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
 
@@ -19,7 +20,9 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use fewstep::datasets::{self, Color, ImageSource, Loader, OpenOptions, hold_out, images};
 use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
 use fewstep::distill_losses::MethodInfo;
-use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
+use fewstep::distill_trainer::observer::{
+    Console, JsonLines, LossCurves, SampleGrid, TensorBoard, write_grid,
+};
 use fewstep::distill_trainer::{Precision, settings};
 use fewstep::libtorch_ext;
 use fewstep::metrics::{Evaluation, table};
@@ -305,7 +308,7 @@ impl Job {
                 .observe(Console::new())
                 .observe(JsonLines::create(out.join("log.jsonl"))?)
                 .observe(LossCurves::new(out.join("curves.png")))
-                .observe(grid)
+                .observe(TensorBoard::new(out.join("tensorboard")).with_samples(grid))
                 .checkpoints(CheckpointFolder::create(out.join("checkpoints"), 2)?)
                 .interrupted_by(self.interrupt.clone());
         let mut data =

@@ -5,6 +5,7 @@ mod end_to_end;
 mod faulty;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod report;
 mod reproducible;
 mod resume;
 mod saved;
