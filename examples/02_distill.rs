@@ -8,9 +8,10 @@
 //! ```
 //!
 //! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
-//! `teacher/` and `student/` with the saved model, logs, curves and sample grids, and `real.png`, `teacher.png`,
-//! `student.png`, `report.json` beside them. Ctrl-C writes a checkpoint and exits 130 (SIGTERM: 143); `--resume` goes on
-//! from there. `--dry-run` says beforehand what memory and disk it takes.
+//! `teacher/` and `student/` with the saved model, logs (also for `tensorboard --logdir`), curves and sample grids, and
+//! `real.png`, `teacher.png`, `student.png`, `report.json` beside them; `04_report` makes one page of it all. Ctrl-C
+//! writes a checkpoint and exits 130 (SIGTERM: 143); `--resume` goes on from there. `--dry-run` says beforehand what memory
+//! and disk it takes.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
 
@@ -21,7 +22,9 @@ use fewstep::datasets::{self, Color, ImageSource, Loader, OpenOptions, hold_out,
 use fewstep::diffusion_core::tensor_file;
 use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
 use fewstep::distill_losses::MethodInfo;
-use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
+use fewstep::distill_trainer::observer::{
+    Console, JsonLines, LossCurves, SampleGrid, TensorBoard, write_grid,
+};
 use fewstep::distill_trainer::{Manifest, Precision, Resume, settings};
 use fewstep::libtorch_ext;
 use fewstep::metrics::{Evaluation, table};
@@ -384,7 +387,7 @@ impl Job {
             .observe(Console::new())
             .observe(JsonLines::create(out.join("log.jsonl"))?)
             .observe(LossCurves::new(out.join("curves.png")))
-            .observe(grid);
+            .observe(TensorBoard::new(out.join("tensorboard")).with_samples(grid));
         let mut data = self.data(phase)?;
         let resumed = trainer.resume_by(&self.how_to_resume(phase)?, &mut data)?;
         for passed_over in resumed.passed_over {

@@ -12,6 +12,7 @@ mod full_disk;
 #[cfg(unix)]
 mod killed;
 mod planned;
+mod report;
 mod reproducible;
 mod resume;
 mod saved;

@@ -211,3 +211,30 @@ fn a_reset_of_nobody_is_an_error() {
     let message = trainer.run(&mut pictures()).unwrap_err().to_string();
     assert!(message.contains("`nobody`") && message.contains("\"first\", \"second\""), "{message}");
 }
+
+#[test]
+fn reports_tell_norms_and_rates_of_every_role() {
+    let entry = method("sid").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = crate::tiny::config(entry, 4);
+    let warmup_kimg = (2 * BATCH) as f64 / 1000.0;
+    for settings in config.roles.values_mut() {
+        (settings.warmup_kimg, settings.decay) = (warmup_kimg, Decay::Constant);
+        settings.optimizer.lr = 1e-3;
+    }
+    let recorder = Recorder::default();
+    let trainer = trainer(build(entry), config, folder.path());
+    trainer.observe(recorder.clone()).run(&mut pictures()).unwrap();
+    let roles: Vec<_> = entry.players.iter().map(|role| role.to_string()).collect();
+    for (tick, rate) in recorder.ticks().iter().zip([0.0, 0.5e-3, 1e-3, 1e-3]) {
+        for role in &roles {
+            // The rate that the latest step was made with: half of the warm-up is one step.
+            assert!((tick.learning_rate[role] - rate).abs() < 1e-12, "{tick:?}");
+            assert!(tick.grad_norm[role] > 0.0, "{tick:?}");
+        }
+        assert_eq!((tick.grad_norm.len(), tick.learning_rate.len()), (roles.len(), roles.len()));
+        assert!((tick.images_per_s * tick.s_per_kimg - 1000.0).abs() < 1e-6);
+        assert!(tick.terms.keys().all(|name| !name.contains("grad_norm")));
+    }
+    assert_eq!(recorder.ticks().len(), 4);
+}

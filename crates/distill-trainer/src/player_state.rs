@@ -68,7 +68,12 @@ impl PlayerState {
             let scale: Tensor = (norm + 1e-6).reciprocal() * clip;
             fused::scale_(&self.grads(), &scale.clamp_max(1.0))?;
         }
-        self.optimizer.step(self.config.lr(progress.images, total))
+        self.optimizer.step(self.learning_rate(progress.images, total))
+    }
+
+    /// The learning rate of a step that starts after `images` of `total`.
+    pub(crate) fn learning_rate(&self, images: u64, total: u64) -> f64 {
+        self.config.lr(images, total)
     }
 
     pub(crate) fn average(&mut self, progress: Progress, batch: usize) -> Result<()> {

@@ -79,7 +79,7 @@ impl<M: DistillMethod> Trainer<M> {
         }
         for (player, norm) in movers.iter_mut().zip(&norms) {
             if finite {
-                self.ledger.add(format!("{}/grad_norm/{}", turn.name, player.role), norm);
+                self.grad_norms.add(player.role.to_string(), norm);
             }
             if step {
                 player.step(norm, progress, total)?;

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{CheckpointFolder, Writer};
 use crate::ledger::Ledger;
-use crate::observer::{Flow, Observer, RunInfo, Tick};
+use crate::observer::{Flow, Memory, Observer, RunInfo, Tick};
 use crate::player_state::PlayerState;
 use crate::{
     AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Progress, Result, Role,
@@ -48,6 +48,8 @@ pub struct Trainer<M> {
     pub(crate) noise: Noise,
     pub(crate) progress: Progress,
     pub(crate) ledger: Ledger,
+    /// Norms of the players' gradients, by role.
+    pub(crate) grad_norms: Ledger,
     /// Turns with a loss or gradient that was not finite.
     pub(crate) non_finite: u64,
     pub(crate) observers: Vec<Box<dyn Observer>>,
@@ -84,6 +86,7 @@ impl<M: DistillMethod> Trainer<M> {
             noise,
             progress: Progress::default(),
             ledger: Ledger::default(),
+            grad_norms: Ledger::default(),
             non_finite: 0,
             observers: Vec::new(),
             checkpoints: None,
@@ -143,6 +146,9 @@ impl<M: DistillMethod> Trainer<M> {
     pub fn run(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
         let info = RunInfo {
             label: self.label.clone(),
+            method: self.method.name().into(),
+            options: serde_json::to_value(self.method.options()).unwrap_or_default(),
+            device: device_name(self.device),
             progress: self.progress,
             total_images: self.config.total_images(),
             batch: self.config.batch,
@@ -225,13 +231,22 @@ impl<M: DistillMethod> Trainer<M> {
     }
 
     fn tick(&mut self, elapsed_s: f64, s_per_kimg: f64, last: bool) -> Result<Flow> {
-        let mut terms = self.ledger.means();
-        if self.non_finite > 0 {
-            terms.insert("non_finite_turns".into(), self.non_finite as f64);
-        }
         let total_images = self.config.total_images();
-        let tick =
-            Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
+        let before = self.progress.images.saturating_sub(self.config.batch as u64);
+        let rate = |player: &PlayerState| player.learning_rate(before, total_images);
+        let tick = Tick {
+            progress: self.progress,
+            total_images,
+            elapsed_s,
+            s_per_kimg,
+            images_per_s: 1000.0 / s_per_kimg,
+            terms: self.ledger.means(),
+            grad_norm: self.grad_norms.means(),
+            learning_rate: self.players.iter().map(|p| (p.role.to_string(), rate(p))).collect(),
+            memory: Memory::of_process(),
+            non_finite: self.non_finite,
+            last,
+        };
         let mut flow = Flow::Continue;
         {
             let _averages = averaged(&self.players);
@@ -249,6 +264,13 @@ impl<M: DistillMethod> Trainer<M> {
 
 fn averaged(players: &[PlayerState]) -> Vec<AppliedEma<'_>> {
     players.iter().filter_map(PlayerState::ema).map(Ema::applied).collect()
+}
+
+fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 impl<M> std::fmt::Debug for Trainer<M> {

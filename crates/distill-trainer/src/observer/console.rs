@@ -9,7 +9,9 @@ use std::time::Duration;
 
 const BAR: &str = "{bar:32} {kimg}/{total_kimg} kimg  {elapsed}  ETA {eta}\n{wide_msg}";
 
-/// Shows on stderr how far the run is, how fast it goes and what the losses are.
+/// Shows on stderr how far the run is, how fast it goes, what the losses are and how much memory it holds.
+///
+/// Everything else, such as other terms, gradient norms and learning rates, is left to the logs.
 ///
 /// On a terminal that is a progress bar, elsewhere (a log file, a pipe) one line per tick. A terminal that goes away
 /// does not end the run: what cannot be written is dropped.
@@ -153,10 +155,21 @@ fn line(tick: &Tick) -> String {
     format!("{done:.1}/{total:.1} kimg  {elapsed}  ETA {eta}  {}", news(tick))
 }
 
-/// Speed and terms: what the bar cannot know by itself.
+/// Speed, losses, memory and trouble: what the bar cannot know by itself.
 fn news(tick: &Tick) -> String {
-    let terms = tick.terms.iter().map(|(name, value)| format!("  {name} {}", compact(*value)));
-    format!("{} s/kimg{}", compact(tick.s_per_kimg), terms.collect::<String>())
+    let speed = format!("{} img/s", compact(tick.images_per_s));
+    let losses = tick.terms.iter().filter(|(name, _)| name.ends_with("/loss"));
+    let losses = losses.map(|(name, value)| format!("{name} {}", compact(*value)));
+    let memory = tick.memory.cuda.map(|bytes| format!("{} GPU", gib(bytes)));
+    let memory = memory.or(tick.memory.rss.map(gib));
+    let n = tick.non_finite;
+    let trouble = (n > 0).then(|| format!("{n} turns not finite"));
+    let parts: Vec<_> = [speed].into_iter().chain(losses).chain(memory).chain(trouble).collect();
+    parts.join("  ")
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
 fn clock(seconds: f64) -> String {
@@ -208,16 +221,19 @@ mod tests {
         let screen = Screenshot::default();
         let mut console = Console::lines(screen.clone());
         console.on_start(&run(0)).unwrap();
-        console.on_tick(&tick(50_000, &[("fake/loss", 0.012_345)]), &Gray).unwrap();
+        let mut troubled = tick(50_000, &[("fake/loss", 0.012_345), ("fake/weight", 1.0)]);
+        console.on_tick(&troubled, &Gray).unwrap();
+        troubled.non_finite = 3;
+        troubled.memory = troubled.memory.with_cuda(5 << 29, 3 << 30);
+        console.on_tick(&troubled, &Gray).unwrap();
         console.on_end(&Outcome::Finished).unwrap();
         let text = screen.text();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "toy starts at 0.0 of 200.0 kimg, batch 64");
-        assert_eq!(
-            lines[1],
-            "50.0/200.0 kimg  00:01:40  ETA 00:05:00  2.000 s/kimg  fake/loss 0.01235"
-        );
-        assert_eq!(lines[2], "toy has finished");
+        let start = "50.0/200.0 kimg  00:01:40  ETA 00:05:00  500.0 img/s  fake/loss 0.01235";
+        assert_eq!(lines[1], format!("{start}  3.00 GiB"));
+        assert_eq!(lines[2], format!("{start}  2.50 GiB GPU  3 turns not finite"));
+        assert_eq!(lines[3], "toy has finished");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use tch::{Device, Kind, Tensor};
 /// Ticks that follow each other faster are drawn together.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Draws every logged term over thousands of images, one panel per term, into one PNG.
+/// Draws every logged term and the norm of every player's gradients over thousands of images, one panel each, into one
+/// PNG.
 ///
 /// An axis is logarithmic where all values are positive and span more than two decades. Values that are not finite
 /// are left out. The picture is renewed on the first tick, then at most every ten seconds, and at the end of the run;
@@ -32,8 +33,8 @@ impl LossCurves {
     }
 
     fn collect(&mut self, tick: &Tick) {
-        for (term, &value) in tick.terms.iter().filter(|(_, value)| value.is_finite()) {
-            let curve = self.curves.entry(term.clone()).or_default();
+        for (term, value) in tick.curves().into_iter().filter(|(_, value)| value.is_finite()) {
+            let curve = self.curves.entry(term).or_default();
             curve.push((tick.progress.kimg(), value));
             self.stale = true;
         }
@@ -132,12 +133,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("curves.png");
         let mut curves = LossCurves::new(&path);
-        let bad = [("a", f64::NAN), ("b", f64::INFINITY)];
-        curves.on_tick(&tick(1000, &bad), &Gray).unwrap();
+        let mut bad = tick(1000, &[("a", f64::NAN), ("b", f64::INFINITY)]);
+        bad.grad_norm.insert("student".into(), f64::NAN);
+        curves.on_tick(&bad, &Gray).unwrap();
         curves.on_end(&Outcome::Interrupted).unwrap();
         assert!(!path.exists());
         curves.on_tick(&tick(2000, &[("a", 1.0), ("b", f64::NAN)]), &Gray).unwrap();
-        assert_eq!(curves.curves, BTreeMap::from([("a".into(), vec![(2.0, 1.0)])]));
+        let (a, norm) = (("a".into(), vec![(2.0, 1.0)]), vec![(2.0, 0.25)]);
+        assert_eq!(curves.curves, BTreeMap::from([a, ("grad_norm/student".into(), norm)]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Events as a trainer sends them, for the tests of the observers.
 
-use super::{RunInfo, Tick};
+use super::{Memory, RunInfo, Tick};
 use crate::Progress;
 use diffusion_core::{Cond, Generator, Noise};
 use tch::Tensor;
@@ -32,6 +32,9 @@ pub(super) fn progress(images: u64) -> Progress {
 pub(super) fn run(images: u64) -> RunInfo {
     RunInfo {
         label: "toy".into(),
+        method: "toy-method".into(),
+        options: serde_json::json!({ "alpha": 1.0 }),
+        device: "cpu".into(),
         progress: progress(images),
         total_images: TOTAL_IMAGES,
         batch: BATCH as usize,
@@ -45,7 +48,12 @@ pub(super) fn tick(images: u64, terms: &[(&str, f64)]) -> Tick {
         total_images: TOTAL_IMAGES,
         elapsed_s: images as f64 / 500.0,
         s_per_kimg: 2.0,
+        images_per_s: 500.0,
         terms: terms.iter().map(|&(term, value)| (term.into(), value)).collect(),
+        grad_norm: [("student".into(), 0.25)].into(),
+        learning_rate: [("student".into(), 1e-3)].into(),
+        memory: Memory { rss: Some(3 << 30), rss_peak: Some(4 << 30), ..Memory::default() },
+        non_finite: 0,
         last: images == TOTAL_IMAGES,
     }
 }

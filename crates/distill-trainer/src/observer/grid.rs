@@ -78,14 +78,25 @@ impl SampleGrid {
         Self { every: ticks, ..self }
     }
 
-    fn draw(&self, kimg: u64, student: &dyn Generator) -> Result<()> {
+    /// The picture of this tick as a PNG, after it was written, if there is to be one.
+    pub(super) fn draw_if_due(
+        &mut self,
+        tick: &Tick,
+        student: &dyn Generator,
+    ) -> Result<Option<Vec<u8>>> {
+        let due = self.ticks.is_multiple_of(self.every) || tick.last;
+        self.ticks += 1;
+        due.then(|| self.draw(tick.progress.images / 1000, student)).transpose()
+    }
+
+    fn draw(&self, kimg: u64, student: &dyn Generator) -> Result<Vec<u8>> {
         let fake = self.folder.join(format!("fake_{kimg:06}.png"));
         let png = image_grid::encode(&self.generate(student), self.columns)
             .map_err(|reason| Error::Picture { path: fake.clone(), reason })?;
         for path in [fake, self.folder.join("latest.png")] {
             diffusion_core::tensor_file::write_bytes(&path, &png)?;
         }
-        Ok(())
+        Ok(png)
     }
 
     /// The images of the grid; the noise is the same on every call.
@@ -110,11 +121,7 @@ impl Observer for SampleGrid {
     }
 
     fn on_tick(&mut self, tick: &Tick, student: &dyn Generator) -> Result<Flow> {
-        let due = self.ticks.is_multiple_of(self.every) || tick.last;
-        self.ticks += 1;
-        if due {
-            self.draw(tick.progress.images / 1000, student)?;
-        }
+        self.draw_if_due(tick, student)?;
         Ok(Flow::Continue)
     }
 

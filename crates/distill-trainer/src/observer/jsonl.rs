@@ -6,12 +6,22 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The version of the keys of a log. It grows when a key goes or means something else, not when one is added.
+const FORMAT: u32 = 1;
 
 /// Writes one JSON object per line: `{"event":"start",…}`, `{"event":"tick",…}`, `{"event":"end",…}`.
 ///
-/// `start` holds the fields of [`RunInfo`], `tick` those of [`Tick`], `end` has `outcome`
-/// (`finished`, `stopped`, `interrupted` or `failed`) and, if it failed, `error`; `{"event":"notice","text":…}` is a word
-/// about the run, such as a slow disk. A value that is not finite is `null`. Every line is written at once, so that the file can be followed while the run goes on.
+/// | event | keys |
+/// |---|---|
+/// | `start` | `format` (1: the version of this table), `unix_s` (seconds since 1970), and the fields of [`RunInfo`] |
+/// | `tick` | the fields of [`Tick`]; `memory` has only the keys that could be measured |
+/// | `notice` | `text`: a word about the run, such as a slow disk |
+/// | `end` | `outcome` (`finished`, `stopped`, `interrupted` or `failed`), `unix_s` and, if it failed, `error` |
+///
+/// A value that is not finite is `null`. Readers should ignore keys that they do not know. Every line is written at
+/// once, so that the file can be followed while the run goes on.
 ///
 /// A resumed run continues its file; lines that lie beyond the checkpoint it resumes from are removed, so that no
 /// image count appears twice. A run that starts from zero empties the file.
@@ -25,7 +35,7 @@ pub struct JsonLines {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Line<'a> {
-    Start(&'a RunInfo),
+    Start(Start<'a>),
     Tick(&'a Tick),
     Notice(Notice<'a>),
     End(End<'a>),
@@ -37,8 +47,17 @@ struct Notice<'a> {
 }
 
 #[derive(Serialize)]
+struct Start<'a> {
+    format: u32,
+    unix_s: u64,
+    #[serde(flatten)]
+    run: &'a RunInfo,
+}
+
+#[derive(Serialize)]
 struct End<'a> {
     outcome: &'static str,
+    unix_s: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
@@ -83,7 +102,7 @@ impl JsonLines {
 impl Observer for JsonLines {
     fn on_start(&mut self, run: &RunInfo) -> Result<()> {
         self.rewind(run.progress).map_err(|source| cannot_write(&self.path, source))?;
-        self.write(&Line::Start(run))
+        self.write(&Line::Start(Start { format: FORMAT, unix_s: unix_s(), run }))
     }
 
     fn on_tick(&mut self, tick: &Tick, _student: &dyn Generator) -> Result<Flow> {
@@ -102,12 +121,17 @@ impl Observer for JsonLines {
 }
 
 fn end(outcome: &Outcome) -> End<'_> {
-    match outcome {
-        Outcome::Finished => End { outcome: "finished", error: None },
-        Outcome::Stopped => End { outcome: "stopped", error: None },
-        Outcome::Interrupted => End { outcome: "interrupted", error: None },
-        Outcome::Failed(error) => End { outcome: "failed", error: Some(error) },
-    }
+    let (outcome, error) = match outcome {
+        Outcome::Finished => ("finished", None),
+        Outcome::Stopped => ("stopped", None),
+        Outcome::Interrupted => ("interrupted", None),
+        Outcome::Failed(error) => ("failed", Some(error.as_str())),
+    };
+    End { outcome, unix_s: unix_s(), error }
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// How many bytes to keep: the whole lines before the first one that is cut off or lies beyond `progress`.
@@ -159,11 +183,20 @@ mod tests {
         log.on_end(&Outcome::Failed("the disk is full".into())).unwrap();
         let lines = lines(&path);
         assert_eq!(lines[0]["event"], "start");
+        assert_eq!(lines[0]["format"], 1);
+        assert!(lines[0]["unix_s"].as_u64() > Some(1_700_000_000));
         assert_eq!(lines[0]["label"], "toy");
+        assert_eq!(lines[0]["method"], "toy-method");
         assert_eq!(lines[1]["event"], "tick");
         assert_eq!(lines[1]["terms"], json!({ "loss": 0.5, "bad": null }));
-        let end = json!({ "event": "end", "outcome": "failed", "error": "the disk is full" });
+        assert_eq!(lines[1]["grad_norm"], json!({ "student": 0.25 }));
+        assert_eq!(lines[1]["learning_rate"], json!({ "student": 1e-3 }));
+        assert_eq!(lines[1]["images_per_s"], 500.0);
+        assert_eq!(lines[1]["memory"], json!({ "rss": 3u64 << 30, "rss_peak": 4u64 << 30 }));
+        assert_eq!(lines[1]["non_finite"], 0);
         assert_eq!(lines[5], json!({ "event": "notice", "text": "the disk is slow" }));
+        let unix_s = &lines[6]["unix_s"];
+        let end = json!({ "event": "end", "outcome": "failed", "unix_s": unix_s, "error": "the disk is full" });
         assert_eq!(lines[6], end);
     }
 

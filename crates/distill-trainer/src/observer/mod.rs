@@ -10,12 +10,18 @@ mod fixture;
 mod grid;
 mod image_grid;
 mod jsonl;
+mod memory;
+mod tensorboard;
+mod tick;
 
 pub use console::Console;
 pub use curves::LossCurves;
 pub use grid::SampleGrid;
 pub use image_grid::write_grid;
 pub use jsonl::JsonLines;
+pub use memory::Memory;
+pub use tensorboard::TensorBoard;
+pub use tick::Tick;
 
 use crate::{Outcome, Progress, Result};
 use diffusion_core::{Generator, State};
@@ -36,6 +42,12 @@ pub enum Flow {
 pub struct RunInfo {
     /// What is being run, for people.
     pub label: String,
+    /// The method's name.
+    pub method: String,
+    /// The options that the method was made with.
+    pub options: serde_json::Value,
+    /// Where it runs: `cpu` or `cuda:N`.
+    pub device: String,
     /// Where the run starts: beyond zero after a resume.
     pub progress: Progress,
     /// Images of the whole run.
@@ -44,24 +56,6 @@ pub struct RunInfo {
     pub batch: usize,
     /// The configuration, as it is saved in checkpoints.
     pub config: serde_json::Value,
-}
-
-/// A report on the steps since the last one.
-#[derive(Debug, Clone, Serialize)]
-pub struct Tick {
-    /// How far the run has come.
-    pub progress: Progress,
-    /// Images of the whole run.
-    pub total_images: u64,
-    /// Seconds since the run (or its resumption) started.
-    pub elapsed_s: f64,
-    /// Seconds per thousand images since the last tick.
-    pub s_per_kimg: f64,
-    /// Means of the logged scalars since the last tick, by `turn/term`; `non_finite_turns` counts the turns whose loss or
-    /// gradient was not finite, once there is one.
-    pub terms: BTreeMap<String, f64>,
-    /// Whether this is the last tick of the run.
-    pub last: bool,
 }
 
 /// Watches a run. Every hook has a default that does nothing.

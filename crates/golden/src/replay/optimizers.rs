@@ -126,7 +126,7 @@ impl Observer for Recorder {
         for (name, tensor) in &self.parameters {
             replayed.insert(format!("out.{name}_step{k}"), tensor.detach().copy());
         }
-        if let Some(&norm) = tick.terms.get("turn/grad_norm/player") {
+        if let Some(&norm) = tick.grad_norm.get("player") {
             replayed.insert(format!("out.grad_norm_{k}"), Tensor::from(norm));
         }
         Ok(Flow::Continue)
