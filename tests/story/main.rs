@@ -3,12 +3,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // children talk to their test, tests say what they measured
 
 mod bad_input;
-#[cfg(unix)]
 mod child;
 mod end_to_end;
 mod faulty;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod kept;
 #[cfg(unix)]
 mod killed;
 mod planned;

@@ -178,8 +178,8 @@ impl<M: DistillMethod> Trainer<M> {
 
     fn steps(&mut self, source: &mut dyn BatchSource) -> Result<Outcome> {
         let total = self.config.total_images();
-        let tick_images = (self.config.tick_kimg * 1000.0) as u64;
-        let checkpoint_images = (self.config.checkpoint_kimg * 1000.0) as u64;
+        let tick_images = (self.config.tick_kimg * 1000.0).round() as u64;
+        let checkpoint_images = (self.config.checkpoint_kimg * 1000.0).round() as u64;
         let started = Instant::now();
         let (mut ticked, mut saved) = (self.progress, self.progress);
         let mut tick_started = started;

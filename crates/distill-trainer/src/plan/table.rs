@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_table_has_every_part_and_what_is_unknown() {
-        let table = Plan { available: None, ..super::super::tests::plan() }.to_string();
+        let table = Plan { available: None, ..super::super::fit::tests::plan() }.to_string();
         let line = |start: &str| {
             let found = table.lines().find(|line| line.trim_start().starts_with(start));
             found.unwrap_or_else(|| panic!("no `{start}` in\n{table}")).to_owned()
