@@ -77,8 +77,8 @@ impl Comparison {
             .with_context(|| {
                 format!("{} has no PyTorch that starts", self.launcher.python.display())
             })?;
-        let limits = self.launcher.ours(self.threads)?.ask(&Request::Limits)?;
         let checks = self.checks()?;
+        let limits = self.launcher.ours(self.threads)?.ask(&Request::Limits)?;
         let mut lines = Vec::new();
         for row in self.rows.clone() {
             for precision in self.precisions.clone() {

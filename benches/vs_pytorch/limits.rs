@@ -41,12 +41,16 @@ impl Peak {
     }
 }
 
-/// The shortest of many runs, in seconds.
+/// The shortest of three or more runs, in seconds.
 fn fastest(work: impl Fn() -> Tensor) -> f64 {
+    let begin = Instant::now();
     let timed = |_| {
         let start = Instant::now();
         drop(work());
         start.elapsed().as_secs_f64()
     };
-    (0..20).map(timed).fold(f64::INFINITY, f64::min)
+    (0..30)
+        .take_while(|&index| index < 3 || begin.elapsed().as_secs_f64() < 1.0)
+        .map(timed)
+        .fold(f64::INFINITY, f64::min)
 }
