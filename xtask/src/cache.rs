@@ -26,6 +26,11 @@ pub(crate) fn place(cache: &Path, cuda: bool) -> PathBuf {
     cache.join(format!("libtorch-{VERSION}-{}", if cuda { "cuda" } else { "cpu" }))
 }
 
+/// Whether a cached libtorch is whole.
+pub(crate) fn is_whole(place: &Path) -> bool {
+    find(place).is_some()
+}
+
 /// The cached libtorch of that kind, if it is whole.
 pub(crate) fn find(place: &Path) -> Option<Libtorch> {
     // The CPU half is linked against this one; a tree without it does not start.
@@ -33,15 +38,20 @@ pub(crate) fn find(place: &Path) -> Option<Libtorch> {
     Libtorch::inspect(&place.join("torch"), "").ok().filter(|_| runtime.is_file())
 }
 
-/// Fills `place` with what `fetch` puts into the folder it is given; all of it or nothing.
-pub(crate) fn fill(place: &Path, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+/// Fills `place` with what `fetch` puts into the folder it is given; all of it or nothing. What lies there already stays
+/// if it is whole.
+pub(crate) fn fill(
+    place: &Path,
+    is_whole: impl Fn(&Path) -> bool,
+    fetch: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let cache = place.parent().expect("a place lies in the cache");
     fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
     remove_leftovers(cache)?;
     let name = place.file_name().expect("a place has a name").to_string_lossy();
     let partial = cache.join(format!("{name}{PARTIAL}{}", process::id()));
     fs::create_dir(&partial).map_err(Error::io("create", &partial))?;
-    let outcome = fetch(&partial).and_then(|()| publish(&partial, place));
+    let outcome = fetch(&partial).and_then(|()| publish(&partial, place, is_whole));
     match outcome {
         Err(_) => remove(&partial).and(outcome),
         Ok(()) => Ok(()),
@@ -49,11 +59,11 @@ pub(crate) fn fill(place: &Path, fetch: impl FnOnce(&Path) -> Result<()>) -> Res
 }
 
 /// Gives the finished folder its name. If another set-up was faster, its result stays.
-fn publish(partial: &Path, place: &Path) -> Result<()> {
-    if find(place).is_some() {
+fn publish(partial: &Path, place: &Path, is_whole: impl Fn(&Path) -> bool) -> Result<()> {
+    if is_whole(place) {
         return remove(partial);
     }
-    // Whatever has the name is damaged, or `find` would have taken it.
+    // Whatever has the name is damaged.
     remove(place)?;
     fs::rename(partial, place).map_err(Error::io("rename to", place))
 }
@@ -136,7 +146,7 @@ mod tests {
     fn a_failed_set_up_leaves_nothing() {
         let cache = TestCache::new("failed");
         let place = place(&cache.0, false);
-        let failed = fill(&place, |folder| {
+        let failed = fill(&place, is_whole, |folder| {
             put(folder, "torch/lib/libtorch_cpu.so", "half of it");
             Err(Error::NoHome)
         });
@@ -156,7 +166,7 @@ mod tests {
         put(&cache.0.join(&running), "torch/lib/libc10.so", "");
         assert!(find(&place).is_none());
 
-        fill(&place, put_whole).unwrap();
+        fill(&place, is_whole, put_whole).unwrap();
         assert!(!find(&place).unwrap().cuda);
         assert_eq!(cache.names(), ["libtorch-2.11.0-cpu", running.as_str()]);
     }

@@ -14,6 +14,11 @@ pub(crate) enum Error {
         command: String,
         option: String,
     },
+    /// An option whose value is missing.
+    NoValue {
+        option: String,
+        value: &'static str,
+    },
     /// A program that has to be installed first.
     Missing {
         what: &'static str,
@@ -31,6 +36,8 @@ pub(crate) enum Error {
     },
     /// pip could not get the wheels; it has said why itself.
     Download,
+    /// A Python that cannot import the right PyTorch.
+    BadPython(PathBuf),
     /// A libtorch that cannot be used.
     BadLibtorch {
         folder: PathBuf,
@@ -62,7 +69,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Failed { code, .. } => *code,
-            Self::UnknownCommand(_) | Self::UnknownOption { .. } => 2,
+            Self::UnknownCommand(_) | Self::UnknownOption { .. } | Self::NoValue { .. } => 2,
             _ => 1,
         })
     }
@@ -77,6 +84,16 @@ impl fmt::Display for Error {
             Self::UnknownOption { command, option } => {
                 write!(f, "`{command}` has no option `{option}`; see `cargo xtask help`")
             }
+            Self::NoValue { option, value } => {
+                write!(f, "`{option}` needs a value: `{option} {value}`")
+            }
+            Self::BadPython(path) => write!(
+                f,
+                "{} does not start or cannot import PyTorch {}; install `torch=={1} safetensors numpy` there, or leave \
+                 `--python` out to get a Python of its own for the comparison",
+                path.display(),
+                crate::libtorch::VERSION
+            ),
             Self::Missing { what, advice } => {
                 write!(f, "{what} is needed and was not found; {advice}")
             }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench_vs_pytorch;
 mod cache;
 mod ci;
 mod doctor;
@@ -12,6 +13,7 @@ mod external_consumer;
 mod libtorch;
 mod methods_table;
 mod program;
+mod pytorch;
 mod quickstart;
 mod setup;
 mod test;
@@ -32,6 +34,9 @@ fewstep's developer commands. New here? Run `cargo xtask quickstart`; it does al
   cargo xtask doctor                   show versions, devices and a timed matmul on each, and what is missing
   cargo xtask ci                       the checks beside the tests: format, lints, documentation, licenses, spelling
   cargo xtask external-consumer        build and run a program outside the workspace that depends on fewstep
+  cargo xtask bench-vs-pytorch [OPTIONS]
+                                       time training steps and sampling beside PyTorch, which it gets into the cache
+                                       (0.6 GB); --quick shows that all works, --help lists the options
   cargo xtask methods-table            bring the README's table of methods up to date
   cargo xtask help                     this page
 
@@ -65,6 +70,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "external-consumer" => {
             without_options(command, options).and_then(|()| external_consumer::run())
         }
+        "bench-vs-pytorch" => bench_vs_pytorch::run(options),
         "methods-table" => without_options(command, options).and_then(|()| methods_table::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

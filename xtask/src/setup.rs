@@ -86,7 +86,7 @@ fn cached_or_downloaded(cuda: bool) -> Result<Libtorch> {
         "getting libtorch {VERSION} ({size}), once for all checkouts, into {}",
         place.display()
     );
-    cache::fill(&place, |folder| wheels::fetch(cuda, folder))?;
+    cache::fill(&place, cache::is_whole, |folder| wheels::fetch(cuda, folder))?;
     Libtorch::inspect(&place.join("torch"), "remove that folder and run `cargo xtask setup` again")
 }
 

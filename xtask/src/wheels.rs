@@ -9,7 +9,8 @@ use crate::program::{Program, version};
 use std::path::Path;
 
 /// What the CPU half of libtorch is linked against, as pinned by PyTorch 2.11.0.
-const FOR_CPU: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
+pub(crate) const FOR_CPU: [&str; 2] =
+    ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 
 /// What the CUDA half needs in addition.
 const FOR_CUDA: [&str; 13] = [
