@@ -8,7 +8,19 @@ use std::process::exit;
 /// The libtorch series whose C++ interface the shim and `tch` are written for.
 const SERIES: &str = "2.11.";
 
-const SOURCES: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
+const SOURCES: [&str; 11] = [
+    "cpp/autocast.cpp",
+    "cpp/autograd.cpp",
+    "cpp/checkpoint.cpp",
+    "cpp/cuda_graph.cpp",
+    "cpp/cuda_memory.cpp",
+    "cpp/cuda_stream.cpp",
+    "cpp/fused.cpp",
+    "cpp/generator.cpp",
+    "cpp/location.cpp",
+    "cpp/memory_format.cpp",
+    "cpp/switches.cpp",
+];
 
 fn main() {
     // torch-sys reports the folder it links against through its `links` key.
