@@ -9,7 +9,19 @@ use std::process::exit;
 const SERIES: &str = "2.11.";
 
 /// Calls into libtorch: its own code is what runs, and optimising these few lines would only cost build time.
-const CALLS: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
+const CALLS: [&str; 11] = [
+    "cpp/autocast.cpp",
+    "cpp/autograd.cpp",
+    "cpp/checkpoint.cpp",
+    "cpp/cuda_graph.cpp",
+    "cpp/cuda_memory.cpp",
+    "cpp/cuda_stream.cpp",
+    "cpp/fused.cpp",
+    "cpp/generator.cpp",
+    "cpp/location.cpp",
+    "cpp/memory_format.cpp",
+    "cpp/switches.cpp",
+];
 
 /// Loops of our own.
 const KERNELS: [&str; 7] = [

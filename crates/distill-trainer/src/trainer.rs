@@ -243,7 +243,7 @@ impl<M: DistillMethod> Trainer<M> {
             terms: self.ledger.means(),
             grad_norm: self.grad_norms.means(),
             learning_rate: self.players.iter().map(|p| (p.role.to_string(), rate(p))).collect(),
-            memory: Memory::of_process(),
+            memory: Memory::of(self.device),
             non_finite: self.non_finite,
             last,
         };

@@ -33,4 +33,10 @@ inline std::vector<at::Tensor> tensors(at::Tensor* const* pointers, size_t count
   return handles;
 }
 
+// The CPU for a negative index, otherwise the CUDA device of that number.
+inline at::Device device_of(int index) {
+  if (index < 0) return {at::kCPU};
+  return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
+}
+
 }  // namespace fewstep

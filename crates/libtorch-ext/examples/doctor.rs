@@ -1,13 +1,15 @@
 //! What the libtorch in use can do on this machine: `cargo xtask doctor` runs it.
 //!
-//! Prints where libtorch is, whether CUDA and cuDNN can be used and if not why, and times a matrix product on every
-//! device, checking its result. Exits with 1 if a device computes wrongly.
+//! Prints where libtorch is, how the processor computes in bf16, whether CUDA, cuDNN and CUDA graphs can be used and if
+//! not why, and times a matrix product on every device, checking its result. Exits with 1 if a device computes wrongly.
 //!
 //! ```sh
 //! cargo run --release --package libtorch-ext --example doctor
 //! ```
 #![allow(clippy::print_stdout)]
 
+use libtorch_ext::cuda::MemoryStats;
+use libtorch_ext::process::{self, CpuBf16};
 use libtorch_ext::{Autocast, cuda};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         .map_or("an unknown folder".into(), |path| path.display().to_string());
     println!("loaded     libtorch from {folder}");
     println!("threads    {} per operation on the CPU", tch::get_num_threads());
+    println!("CPU bf16   {}", bf16_name(process::cpu_bf16()));
     println!("CUDA       {status}");
     if let (Some(runtime), Some(cudnn)) = (cuda::runtime_version(), cuda::cudnn_version()) {
         println!(
@@ -28,6 +31,10 @@ fn main() -> ExitCode {
             runtime % 1000 / 10,
             cudnn_name(cudnn)
         );
+        match cuda::graphs_supported() {
+            Ok(()) => println!("           CUDA graphs can be recorded"),
+            Err(error) => println!("           no CUDA graphs: {error}"),
+        }
     }
     let devices = std::iter::once((Device::Cpu, 1024))
         .chain((0..cuda::device_count()).map(|index| (Device::Cuda(index), 8192)));
@@ -35,7 +42,16 @@ fn main() -> ExitCode {
     for (device, size) in devices {
         let [f32, bf16] = [matmul(device, size, false), matmul(device, size, true)];
         println!("{:<10} matmul {size}³: f32 {f32}; bf16 {bf16}", name(device));
+        if let Ok(memory) = MemoryStats::of(device) {
+            let [peak, free, total] = [memory.allocated_peak, memory.free, memory.total].map(gib);
+            println!(
+                "           memory {total:.1} GiB, {free:.1} GiB free, {peak:.1} GiB used here"
+            );
+        }
         all_well &= f32.right && bf16.right;
+    }
+    if let Some(peak) = process::peak_rss() {
+        println!("memory     {:.2} GiB of the process at most", peak as f64 / GIB);
     }
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -46,6 +62,20 @@ fn name(device: Device) -> String {
         Device::Cuda(index) => format!("cuda:{index}"),
         other => format!("{other:?}"),
     }
+}
+
+fn bf16_name(support: CpuBf16) -> &'static str {
+    match support {
+        CpuBf16::Tiles => "fast (amx_bf16)",
+        CpuBf16::Vectors => "fast (avx512_bf16)",
+        _ => "slow: the processor has no instructions for it, prefer f32",
+    }
+}
+
+const GIB: f64 = (1u64 << 30) as f64;
+
+fn gib(bytes: i64) -> f64 {
+    bytes as f64 / GIB
 }
 
 /// 91900 as 9.19.0.

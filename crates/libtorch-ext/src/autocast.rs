@@ -122,4 +122,15 @@ mod tests {
         });
         assert_eq!(product(&weight), 16.0);
     }
+
+    /// Copies that are made without a graph are not kept for operations that need one.
+    #[test]
+    fn a_pass_without_a_graph_leaves_the_next_one_its_gradient() {
+        let weight = Tensor::ones([2, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let x = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
+        let _bf16 = Autocast::bf16(Device::Cpu);
+        assert!(!tch::no_grad(|| x.matmul(&weight)).requires_grad());
+        x.matmul(&weight).sum(Kind::Float).backward();
+        assert_eq!(weight.grad().double_value(&[0, 0]), 2.0);
+    }
 }

@@ -27,4 +27,28 @@ pub enum Error {
         /// The length that was found.
         found: usize,
     },
+    /// The device is none that this process can use.
+    #[error("{operation}: {device:?} cannot be used: {reason}")]
+    NoDevice {
+        /// The function of this crate that was called.
+        operation: &'static str,
+        /// The device that was asked for.
+        device: tch::Device,
+        /// Why it cannot be used, and what to do.
+        reason: String,
+    },
+    /// A parameter of a checkpointed segment is itself computed from others.
+    #[error(
+        "autograd::checkpoint: parameter {index} is computed from other tensors; \
+         list what it is computed from, and compute it inside of the closure"
+    )]
+    NotALeaf {
+        /// The place of the parameter in the list.
+        index: usize,
+    },
+    /// A derivative in forward mode was asked for inside of another one.
+    #[error(
+        "autograd::jvp: called inside of another jvp; libtorch can follow one direction at a time"
+    )]
+    NestedJvp,
 }

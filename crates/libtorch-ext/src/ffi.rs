@@ -1,12 +1,14 @@
-//! The functions of the C++ shim, and the two conversions that every call needs.
+//! The conversions that every call of the C++ shim needs, and the functions of autocast and of fused updates. Other
+//! functions are declared where they are called.
 
 use crate::{Error, Result};
-use std::ffi::{CStr, c_char};
-use tch::Tensor;
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::null_mut;
+use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
 
 /// A message in memory from `malloc`, or null for success.
-type Message = *mut c_char;
+pub(crate) type Message = *mut c_char;
 
 /// Mirrors `AutocastState` of `cpp/autocast.cpp`.
 #[repr(C)]
@@ -106,6 +108,36 @@ pub(crate) fn pointer_or_null(tensor: Option<&Tensor>) -> *const C_tensor {
 /// The addresses of the C++ tensors behind `tensors`, valid while `tensors` is borrowed.
 pub(crate) fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
     tensors.iter().map(Tensor::as_ptr).collect()
+}
+
+/// Calls the shim with a place for one new tensor, and takes the tensor over.
+pub(crate) fn new_tensor(
+    operation: &'static str,
+    call: impl FnOnce(*mut *mut C_tensor) -> Message,
+) -> Result<Tensor> {
+    let mut pointer = null_mut();
+    check(operation, call(&raw mut pointer))?;
+    // SAFETY: on success the shim has stored the address of a new tensor, which nobody else owns.
+    Ok(unsafe { Tensor::from_ptr(pointer) })
+}
+
+/// The message of an error of `tch`, as an error of this crate.
+pub(crate) fn torch_error(operation: &'static str, error: &TchError) -> Error {
+    let text = error.to_string();
+    // The first line is libtorch's message; the rest is where in libtorch it was thrown.
+    let message = text.lines().next().unwrap_or_default().to_owned();
+    Error::Torch { operation, message }
+}
+
+/// The number by which the shim knows a device: negative for the CPU.
+///
+/// # Errors
+/// [`Error::NoDevice`] if this process cannot use the device.
+pub(crate) fn device_index(operation: &'static str, device: Device) -> Result<c_int> {
+    match device {
+        Device::Cpu => Ok(-1),
+        _ => crate::cuda::index(operation, device),
+    }
 }
 
 /// Turns the shim's message into a result and frees it.

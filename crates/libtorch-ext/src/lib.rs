@@ -2,24 +2,33 @@
 //!
 //! A small C++ shim, compiled against the headers of the libtorch that `tch` links, and safe Rust over it:
 //!
-//! - [`cuda`] makes the CUDA half of libtorch visible to any program, without linking it;
+//! - [`cuda`] makes the CUDA half of libtorch visible to any program, without linking it, and adds its memory statistics,
+//!   streams, events and graphs;
+//! - [`autograd`] adds gradients with cotangents, derivatives in a direction, and checkpointed segments;
 //! - [`Autocast`] computes in `bf16` for as long as a guard lives;
 //! - [`fused`] updates whole lists of tensors (Adam, AdamW, moving averages, clipping) in a handful of kernels;
-//! - [`process`] sets the process up for training: threads, memory allocator.
+//! - [`kernels`] are convolution, group normalization and attention for the CPU, faster than libtorch's;
+//! - [`memory_format`] lays tensors out with their channels last;
+//! - [`Generator`] is a random number generator of one's own;
+//! - [`switches`] are libtorch's settings: precision, determinism, choice of kernels, inference mode;
+//! - [`process`] sets the process up for training (threads, memory allocator) and says what it has and uses.
 //!
 //! This is the only crate of the workspace with `unsafe` code. No C++ exception and no panic crosses the border between
 //! the languages: failures inside libtorch come back as [`Error`].
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 mod autocast;
+pub mod autograd;
 pub mod cuda;
-mod device_memory;
 mod error;
 mod ffi;
 pub mod fused;
+mod generator;
 pub mod kernels;
+pub mod memory_format;
 pub mod process;
+pub mod switches;
 
 pub use autocast::Autocast;
-pub use device_memory::cuda_free_memory;
 pub use error::{Error, Result};
+pub use generator::Generator;

@@ -16,4 +16,7 @@ pub use denoising::denoising_loss;
 pub use distance::Distance;
 pub use easy_consistency::{EasyMapping, easy_consistency_loss};
 pub use progressive::progressive_target;
-pub use score_identity::{score_identity_loss, score_identity_weight};
+pub use score_identity::{
+    ScoreIdentityCotangents, SequentialScoreIdentity, score_identity_cotangents,
+    score_identity_loss, score_identity_weight, sequential_score_identity_loss,
+};

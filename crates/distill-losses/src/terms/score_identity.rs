@@ -1,6 +1,7 @@
 //! The generator's loss of score identity distillation.
 
 use diffusion_core::shape;
+use libtorch_ext::autograd::{GradOptions, vjp};
 use tch::Tensor;
 
 /// The smallest weight that the loss is divided by.
@@ -44,10 +45,126 @@ pub fn score_identity_weight(real: &Tensor, y: &Tensor) -> Tensor {
     shape::mean_per_image(&(y - real).abs()).clamp_min(SMALLEST_WEIGHT)
 }
 
+/// The derivatives of [`score_identity_loss`] of each image by its three arguments, each `[B, C, H, W]`.
+#[derive(Debug)]
+pub struct ScoreIdentityCotangents {
+    /// By the teacher's answer.
+    pub real: Tensor,
+    /// By the fake score's answer.
+    pub fake: Tensor,
+    /// By the generated image, where it enters directly.
+    pub y: Tensor,
+}
+
+/// The derivatives of [`score_identity_loss`] in closed form.
+///
+/// ```text
+/// d = real − fake,   e = real − y
+/// ∂L/∂real = [(e − α d) + (1 − α) d] / w,   ∂L/∂fake = [α d − (e − α d)] / w,   ∂L/∂y = −d / w
+/// ```
+///
+/// # Shapes
+/// `real`, `fake`, `y` and the answers: `[B, C, H, W]`.
+///
+/// # Gradient
+/// None.
+///
+/// # Panics
+/// If shapes differ.
+pub fn score_identity_cotangents(
+    real: &Tensor,
+    fake: &Tensor,
+    y: &Tensor,
+    alpha: f64,
+) -> ScoreIdentityCotangents {
+    shape::assert_same(["real", "fake"], real, fake);
+    shape::assert_same(["real", "y"], real, y);
+    let _guard = tch::no_grad_guard();
+    let w = shape::per_image(&score_identity_weight(real, y), y);
+    let d = real - fake;
+    let rest = real - y - &d * alpha;
+    ScoreIdentityCotangents {
+        real: (&rest + &d * (1.0 - alpha)) / &w,
+        fake: (&d * alpha - &rest) / &w,
+        y: -(d / w),
+    }
+}
+
+/// What [`sequential_score_identity_loss`] computes.
+#[derive(Debug)]
+pub struct SequentialScoreIdentity {
+    /// The loss of each image, `[B]`, with a graph into `x` and `y`.
+    pub loss: Tensor,
+    /// The teacher's answer, without a graph.
+    pub real: Tensor,
+    /// The fake score's answer, without a graph.
+    pub fake: Tensor,
+}
+
+/// [`score_identity_loss`] with the graph of one denoiser in memory at a time.
+///
+/// Each denoiser is differentiated as soon as it has answered: its answer's cotangent has a closed form
+/// ([`score_identity_cotangents`]) that needs the other's answer only as a value. So the graphs of the two never exist
+/// together, at the price of one more evaluation: `fake` is asked once without a graph and once with one. Both answers
+/// must be the same, so it may not have active dropout.
+///
+/// # Shapes
+/// `x`, the noisy images, and `y`, the generated ones: `[B, C, H, W]`. `real` and `fake` map `x` to such images.
+///
+/// # Gradient
+/// Into `x`, through both denoisers, and into `y`, equal to that of [`score_identity_loss`] up to rounding; `w` is
+/// detached. It is computed right away, and the answer's own graph only multiplies with it. Weights of the denoisers get
+/// none. It cannot be differentiated again.
+///
+/// # Panics
+/// If shapes differ.
+///
+/// # Example
+/// ```
+/// use diffusion_core::Noise;
+/// use distill_losses::terms::sequential_score_identity_loss;
+/// use tch::Kind;
+/// let y = Noise::new(1).normal(&[2, 1, 4, 4]).set_requires_grad(true);
+/// let x = &y + Noise::new(2).normal(&[2, 1, 4, 4]);
+/// let found = sequential_score_identity_loss(&|x| x * 0.5, &|x| x * 0.25, &x, &y, 1.2);
+/// found.loss.sum(Kind::Float).backward();
+/// assert_eq!((found.loss.size(), y.grad().size()), (vec![2], y.size()));
+/// ```
+pub fn sequential_score_identity_loss(
+    real: &dyn Fn(&Tensor) -> Tensor,
+    fake: &dyn Fn(&Tensor) -> Tensor,
+    x: &Tensor,
+    y: &Tensor,
+    alpha: f64,
+) -> SequentialScoreIdentity {
+    let leaf = x.detach().set_requires_grad(true);
+    let fake_value = tch::no_grad(|| fake(&leaf));
+    let answer = real(&leaf);
+    let real_value = answer.detach();
+    let by = score_identity_cotangents(&real_value, &fake_value, y, alpha);
+    let by_x = pull_back(answer, &leaf, by.real) + pull_back(fake(&leaf), &leaf, by.fake);
+    let value = tch::no_grad(|| score_identity_loss(&real_value, &fake_value, y, alpha));
+    // Of value zero and with the right gradient.
+    let slope = shape::sum_per_image(&(x * by_x + y * by.y));
+    let loss = &slope - slope.detach() + value;
+    SequentialScoreIdentity { loss, real: real_value, fake: fake_value }
+}
+
+/// The gradient of `answer · cotangent` by `x`; the graph of `answer` goes with it.
+fn pull_back(answer: Tensor, x: &Tensor, cotangent: Tensor) -> Tensor {
+    if !answer.requires_grad() {
+        return x.zeros_like();
+    }
+    let gradients = vjp(&[answer], &[x.shallow_clone()], &[cotangent], GradOptions::default());
+    let gradient = gradients.expect("the answer has a graph and the shape of x").pop().flatten();
+    gradient.unwrap_or_else(|| x.zeros_like())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use diffusion_core::Noise;
+    use tch::Kind;
 
     fn sample() -> [Tensor; 3] {
         let mut noise = Noise::new(2);
@@ -69,14 +186,37 @@ mod tests {
     fn gradient_by_closed_form() {
         let [real, fake, y] = sample().map(|t| t.set_requires_grad(true));
         let alpha = 1.2;
-        score_identity_loss(&real, &fake, &y, alpha).sum(tch::Kind::Double).backward();
-        let w = shape::per_image(&score_identity_weight(&real, &y), &y);
-        let (d, e) = (&real - &fake, &real - &y);
-        let g_real = ((&e - &d * alpha) + &d * (1.0 - alpha)) / &w;
-        let g_fake = (&d * alpha - (&e - &d * alpha)) / &w;
-        let g_y = -(&d / &w);
-        for (tensor, expected) in [(real, g_real), (fake, g_fake), (y, g_y)] {
+        score_identity_loss(&real, &fake, &y, alpha).sum(Kind::Double).backward();
+        let expected = score_identity_cotangents(&real, &fake, &y, alpha);
+        for (tensor, expected) in [(real, expected.real), (fake, expected.fake), (y, expected.y)] {
+            assert!(!expected.requires_grad());
             assert!((tensor.grad() - expected).abs().max().double_value(&[]) < 1e-12);
+        }
+    }
+
+    /// Denoisers that mix the pixels, and a teacher that no gradient passes.
+    #[test]
+    fn one_after_the_other_gives_the_same_loss_and_gradient() {
+        let [weight, n, start] = sample();
+        let real = |x: &Tensor| (x * &weight).tanh() + x.flip([3]) * 0.3;
+        let fake = |x: &Tensor| (x.roll([1], [2]) * 0.7).sin();
+        let blind = |x: &Tensor| real(&x.detach());
+        let teachers: [&dyn Fn(&Tensor) -> Tensor; 2] = [&real, &blind];
+        for real in teachers {
+            let run = |sequential: bool| {
+                let y = start.detach().copy().set_requires_grad(true);
+                let x = &y + &n;
+                let loss = if sequential {
+                    sequential_score_identity_loss(real, &fake, &x, &y, 1.2).loss
+                } else {
+                    score_identity_loss(&real(&x), &fake(&x), &y, 1.2)
+                };
+                (&loss * Tensor::from_slice(&[1.0, -3.0])).sum(Kind::Double).backward();
+                (loss.detach(), y.grad())
+            };
+            let ((loss, grad), (expected_loss, expected_grad)) = (run(true), run(false));
+            assert_eq!(loss, expected_loss);
+            assert!((grad - expected_grad).abs().max().double_value(&[]) < 1e-12);
         }
     }
 

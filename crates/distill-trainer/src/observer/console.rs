@@ -224,7 +224,8 @@ mod tests {
         let mut troubled = tick(50_000, &[("fake/loss", 0.012_345), ("fake/weight", 1.0)]);
         console.on_tick(&troubled, &Gray).unwrap();
         troubled.non_finite = 3;
-        troubled.memory = troubled.memory.with_cuda(5 << 29, 3 << 30);
+        troubled.memory.cuda = Some(5 << 29);
+        troubled.memory.cuda_peak = Some(3 << 30);
         console.on_tick(&troubled, &Gray).unwrap();
         console.on_end(&Outcome::Finished).unwrap();
         let text = screen.text();

@@ -87,7 +87,7 @@ impl<M: DistillMethod> Trainer<M> {
     /// If the source has no batch, or a turn fails.
     pub fn plan(&mut self, source: &mut dyn BatchSource) -> Result<Plan> {
         release_freed_memory();
-        let resident = room::resident();
+        let resident = libtorch_ext::process::rss();
         let available = room::Meter::new(self.device).and_then(room::Meter::available);
         let host_available = room::available_memory();
         let turn = self.probe(source)?;

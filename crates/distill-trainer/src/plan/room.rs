@@ -1,6 +1,7 @@
 //! How much memory and disk there is.
 
-use libtorch_ext::{cuda_free_memory, process::release_freed_memory};
+use libtorch_ext::cuda::MemoryStats;
+use libtorch_ext::process::{peak_rss, release_freed_memory, rss};
 use std::path::Path;
 use sysinfo::System;
 use tch::Device;
@@ -46,7 +47,9 @@ impl Meter {
     pub(super) fn available(self) -> Option<u64> {
         match self {
             Self::Host => available_memory(),
-            Self::Cuda(index) => cuda_free_memory(index),
+            Self::Cuda(index) => {
+                MemoryStats::of(Device::Cuda(index)).ok().map(|stats| stats.free.unsigned_abs())
+            }
         }
     }
 
@@ -60,9 +63,12 @@ impl Meter {
             Self::Host => {
                 release_freed_memory();
                 let reset = std::fs::write("/proc/self/clear_refs", "5").is_ok();
-                let before = status("VmRSS:");
+                let before = rss();
                 work()?;
-                Ok(before.zip(status("VmHWM:")).filter(|_| reset).map(<[i64; 2]>::from))
+                Ok(before
+                    .zip(peak_rss())
+                    .filter(|_| reset)
+                    .map(|(before, peak)| [before as i64, peak as i64]))
             }
             Self::Cuda(_) => {
                 let before = self.available();
@@ -74,18 +80,6 @@ impl Meter {
             }
         }
     }
-}
-
-/// Bytes of memory that this process occupies.
-pub(super) fn resident() -> Option<u64> {
-    status("VmRSS:").map(i64::unsigned_abs)
-}
-
-/// A field of `/proc/self/status` in bytes.
-fn status(field: &str) -> Option<i64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<i64>().ok().map(|kib| kib * 1024)
 }
 
 #[cfg(test)]
@@ -109,7 +103,7 @@ mod tests {
         };
         let [before, peak] = Meter::Host.watch(work).unwrap().unwrap();
         assert!(peak - before > 60 << 20, "{before} to {peak}");
-        assert!(resident().unwrap() > 1 << 20);
+        assert!(rss().unwrap() > 1 << 20);
         assert!(available_memory().unwrap() > 1 << 20);
     }
 }

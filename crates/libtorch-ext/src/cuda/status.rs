@@ -1,14 +1,9 @@
-//! CUDA, visible to every program although none is linked to it.
-//!
-//! A program built with `tch` alone does not see CUDA even where it is installed: the linker drops libraries from which
-//! no symbol is used, and libtorch registers its CUDA half only when that library is loaded. Every function here first
-//! loads it from beside the libtorch in use, once per process. Ask these functions, not [`tch::Cuda`], first: libtorch
-//! remembers the answer to its first CUDA query.
+//! Whether CUDA can be used, and if not, why.
 
-use std::ffi::{CStr, CString, OsStr};
+use super::library::{libtorch_folder, load};
+use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use tch::{Device, Kind, Tensor};
 
@@ -113,18 +108,6 @@ pub fn status() -> &'static CudaStatus {
     STATUS.get_or_init(find_devices)
 }
 
-/// The folder of the libtorch that this process uses, links resolved.
-pub fn libtorch_folder() -> Option<PathBuf> {
-    // SAFETY: the shim returns null or the loader's own zero-terminated string, which lives as long as the process
-    // since libtorch is linked and never unloaded.
-    let path = unsafe {
-        let path = crate::ffi::fewstep_libtorch_cpu_path();
-        (!path.is_null()).then(|| CStr::from_ptr::<'static>(path))
-    };
-    let folder = Path::new(OsStr::from_bytes(path?.to_bytes())).parent()?;
-    Some(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
-}
-
 fn find_devices() -> CudaStatus {
     let folder = libtorch_folder().unwrap_or_default();
     let library = folder.join(CUDA_LIBRARY);
@@ -160,30 +143,9 @@ fn why_no_device() -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Loads a library for the rest of the process's life.
-fn load(library: &OsStr, flags: libc::c_int) -> Result<(), String> {
-    let name = CString::new(library.as_bytes()).map_err(|error| error.to_string())?;
-    // SAFETY: `name` is a zero-terminated string. The libraries loaded are libtorch's CUDA half and NVIDIA's driver,
-    // whose start-up code is made for being loaded into a program at run time.
-    if !unsafe { libc::dlopen(name.as_ptr(), flags) }.is_null() {
-        return Ok(());
-    }
-    // SAFETY: after a failed `dlopen`, `dlerror` returns this thread's zero-terminated message, or null.
-    let reason = unsafe {
-        let reason = libc::dlerror();
-        (!reason.is_null()).then(|| CStr::from_ptr(reason).to_string_lossy().into_owned())
-    };
-    Err(reason.unwrap_or_else(|| "the loader gives no reason".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn libtorch_is_found_in_the_running_process() {
-        assert!(libtorch_folder().unwrap().join("libtorch_cpu.so").exists());
-    }
 
     #[test]
     fn the_status_explains_the_number_of_devices() {
@@ -196,11 +158,5 @@ mod tests {
         };
         assert_eq!(device_count(), expected);
         assert_eq!(usize::try_from(tch::Cuda::device_count()).unwrap_or(0), expected);
-    }
-
-    #[test]
-    fn a_library_that_is_missing_is_named() {
-        let reason = load(OsStr::new("libabsent.so"), libc::RTLD_NOW).unwrap_err();
-        assert!(reason.contains("libabsent.so"), "{reason}");
     }
 }
