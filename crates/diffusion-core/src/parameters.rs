@@ -101,7 +101,8 @@ impl Parameters {
     ///
     /// Every handle of the network stays what it is, with the same values and strides, but lies in the buffer from then
     /// on; loading, copying and saving by name work as before. The move happens once: whoever flattens a network again
-    /// gets the same memory, so any number of optimizers and averages may share a network.
+    /// gets the same memory, so any number of optimizers and averages may share a network. Flatten a network that is
+    /// complete: registering another tensor moves all of them anew at the next call, away from what was returned before.
     ///
     /// # Errors
     /// [`Error::MixedKinds`] if the trained tensors are not all of one kind.

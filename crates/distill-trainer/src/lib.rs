@@ -16,22 +16,31 @@ pub mod conformance;
 mod drift;
 mod ema;
 mod error;
+#[cfg(test)]
+mod fixture;
+mod freeze;
+mod gradients;
 mod interrupt;
 mod ledger;
 mod method;
+mod non_finite;
 pub mod observer;
 mod optimizer;
 mod player_state;
+mod precision;
 pub mod settings;
 mod step;
 mod trainer;
 
 pub use checkpoint::{CheckpointFolder, Manifest};
-pub use config::{Decay, OnNonFinite, Precision, RoleConfig, TrainConfig};
-pub use ema::{AppliedEma, Ema, EmaConfig, PowerEma, PowerProfile, posthoc_coefficients};
+pub use config::{Decay, OnNonFinite, RoleConfig, TrainConfig};
+pub use ema::{
+    AppliedEma, Ema, EmaConfig, EmaSnapshots, PowerEma, PowerProfile, posthoc_coefficients,
+};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use method::{Directive, DistillMethod, Objective, Player, Progress, Role, Turn};
 pub use observer::{Flow, Observer, RunInfo, Tick};
 pub use optimizer::{Algorithm, Optimizer, OptimizerConfig};
+pub use precision::Precision;
 pub use trainer::{Outcome, Trainer};

@@ -1,12 +1,14 @@
 //! The loop.
 
 use crate::checkpoint::{self, CheckpointFolder, Manifest};
+use crate::gradients::GradArena;
 use crate::ledger::Ledger;
+use crate::non_finite::NonFinite;
 use crate::observer::{Flow, Observer, RunInfo, Tick};
 use crate::player_state::PlayerState;
 use crate::{
-    AppliedEma, Directive, DistillMethod, Ema, Error, Interrupt, Progress, Result, Role,
-    TrainConfig,
+    AppliedEma, Directive, DistillMethod, Ema, EmaConfig, EmaSnapshots, Error, Interrupt, Progress,
+    Result, Role, TrainConfig,
 };
 use diffusion_core::{BatchSource, Noise, State};
 use std::collections::BTreeMap;
@@ -48,8 +50,9 @@ pub struct Trainer<M> {
     pub(crate) noise: Noise,
     pub(crate) progress: Progress,
     pub(crate) ledger: Ledger,
-    /// Turns with a loss or gradient that was not finite, since the run started or resumed.
-    pub(crate) non_finite: u64,
+    pub(crate) arena: GradArena,
+    pub(crate) non_finite: NonFinite,
+    snapshots: Option<(EmaSnapshots, Role, u64)>,
     observers: Vec<Box<dyn Observer>>,
     checkpoints: Option<CheckpointFolder>,
     interrupt: Interrupt,
@@ -58,10 +61,16 @@ pub struct Trainer<M> {
 impl<M: DistillMethod> Trainer<M> {
     /// A trainer at the start of a run.
     ///
+    /// The players' trained tensors are [flattened](diffusion_core::Parameters::flatten), and
+    /// [`Precision::Auto`](crate::Precision::Auto) is decided for `device`.
+    ///
     /// # Errors
-    /// [`Error::Config`] for impossible values, [`Error::Roles`] for a configured role that the method lacks.
+    /// [`Error::Config`] for impossible values, [`Error::Roles`] for a configured role that the method lacks,
+    /// [`Error::NoSuchParameter`] for a pattern of [`RoleConfig::freeze`](crate::RoleConfig::freeze) that fits nothing,
+    /// [`Error::AllFrozen`] if the patterns leave a player nothing to train.
     pub fn new(method: M, config: TrainConfig, device: Device) -> Result<Self> {
         config.validate()?;
+        let config = config.resolved(device);
         let roles: Vec<Role> = method.players().iter().map(|player| player.role).collect();
         if config.roles.keys().any(|name| !roles.iter().any(|role| role.0 == name)) {
             let configured = config.roles.keys().cloned().collect();
@@ -69,10 +78,12 @@ impl<M: DistillMethod> Trainer<M> {
             return Err(Error::Roles { configured, players });
         }
         let settings = |role: Role| config.roles.get(role.0).cloned().unwrap_or_default();
-        let players =
-            method.players().iter().map(|p| PlayerState::new(p, settings(p.role))).collect();
+        let players = method.players();
+        let players = players.iter().map(|p| PlayerState::new(p, settings(p.role)));
+        let players = players.collect::<Result<_>>()?;
         let noise = Noise::new(config.seed).stream("training").on(device);
-        Ok(Self {
+        let non_finite = NonFinite::new(config.on_non_finite, device);
+        let trainer = Self {
             method,
             config,
             device,
@@ -81,11 +92,16 @@ impl<M: DistillMethod> Trainer<M> {
             noise,
             progress: Progress::default(),
             ledger: Ledger::default(),
-            non_finite: 0,
+            arena: GradArena::new(device),
+            non_finite,
+            snapshots: None,
             observers: Vec::new(),
             checkpoints: None,
             interrupt: Interrupt::default(),
-        })
+        };
+        let turns = trainer.method.turns(trainer.progress);
+        turns.iter().try_for_each(|turn| trainer.precision(turn).map(drop))?;
+        Ok(trainer)
     }
 
     /// Names the run for people.
@@ -107,6 +123,26 @@ impl<M: DistillMethod> Trainer<M> {
         Self { checkpoints: Some(folder), ..self }
     }
 
+    /// Saves the power-function averages of `role` every `kimg` thousand images, to make others from them afterwards.
+    ///
+    /// When the run starts or goes on, snapshots in the folder that lie beyond that point are removed: they belong to a
+    /// course that was left.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the role tracks no such average or `kimg` is not positive.
+    pub fn snapshots(mut self, folder: EmaSnapshots, role: Role, kimg: f64) -> Result<Self> {
+        let power = |ema: &Ema| matches!(ema.config(), EmaConfig::Power { .. });
+        let (field, value, expected) = if !self.emas(role).iter().any(power) {
+            (format!("roles.{role}.more_emas"), "[]".into(), "must hold an average of kind `power`")
+        } else if !(kimg.is_finite() && kimg > 0.0) {
+            ("snapshots.kimg".into(), kimg.to_string(), "must be positive")
+        } else {
+            self.snapshots = Some((folder, role, ((kimg * 1000.0) as u64).max(1)));
+            return Ok(self);
+        };
+        Err(Error::Config { field, value, expected })
+    }
+
     /// Ends cleanly when `interrupt` asks for it.
     #[must_use]
     pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
@@ -123,7 +159,13 @@ impl<M: DistillMethod> Trainer<M> {
         self.progress
     }
 
-    /// Puts every average into its network; the weights come back when the guards are dropped.
+    /// The averages of a role: the one that evaluation uses, if there is one, then the others in the configuration's
+    /// order. Empty for a role that the method lacks.
+    pub fn emas(&self, role: Role) -> &[Ema] {
+        self.players.iter().find(|player| player.role == role).map_or(&[], PlayerState::emas)
+    }
+
+    /// Puts the average that evaluation uses into each network; the weights come back when the guards are dropped.
     #[must_use = "the averages are in the networks as long as the guards live"]
     pub fn averaged(&self) -> Vec<AppliedEma<'_>> {
         averaged(&self.players)
@@ -169,6 +211,9 @@ impl<M: DistillMethod> Trainer<M> {
             batch: self.config.batch,
             config: serde_json::to_value(&self.config).unwrap_or_default(),
         };
+        if let Some((snapshots, ..)) = &self.snapshots {
+            snapshots.rewind(self.progress.images)?;
+        }
         self.observers.iter_mut().try_for_each(|observer| observer.on_start(&info))?;
         let result = self.steps(source);
         let progress = self.progress;
@@ -205,12 +250,18 @@ impl<M: DistillMethod> Trainer<M> {
             };
             let directives = self.step(first, source)?;
             let progress = self.progress;
+            self.snapshot()?;
             self.observers.iter_mut().for_each(|observer| observer.on_step(progress));
             let stop = directives.contains(&Directive::Stop);
             let interrupted = self.interrupt.requested();
             let last = stop || interrupted || progress.images >= total;
+            let tick_due = last || progress.images - ticked.images >= tick_images;
+            let save_due = last || progress.images - saved.images >= checkpoint_images;
+            if tick_due || save_due {
+                self.non_finite.settle()?;
+            }
             let mut flow = Flow::Continue;
-            if last || progress.images - ticked.images >= tick_images {
+            if tick_due {
                 let kimg = progress.kimg() - ticked.kimg();
                 let s_per_kimg = tick_started.elapsed().as_secs_f64() / kimg;
                 flow = match self.tick(started.elapsed().as_secs_f64(), s_per_kimg, last) {
@@ -222,8 +273,7 @@ impl<M: DistillMethod> Trainer<M> {
                 };
                 (ticked, tick_started) = (progress, Instant::now());
             }
-            let last = last || flow == Flow::Stop;
-            if last || progress.images - saved.images >= checkpoint_images {
+            if save_due || flow == Flow::Stop {
                 self.save_checkpoint(source)?;
                 saved = progress;
             }
@@ -237,11 +287,20 @@ impl<M: DistillMethod> Trainer<M> {
         Ok(Outcome::Finished)
     }
 
+    /// Saves power-function averages if the last step has passed a multiple of the interval.
+    fn snapshot(&self) -> Result<()> {
+        let Some((folder, role, every)) = &self.snapshots else { return Ok(()) };
+        let images = self.progress.images;
+        if images / every == (images - self.config.batch as u64) / every {
+            return Ok(());
+        }
+        let power = |ema: &&Ema| matches!(ema.config(), EmaConfig::Power { .. });
+        self.emas(*role).iter().filter(power).try_for_each(|ema| folder.write(ema, images))
+    }
+
     fn tick(&mut self, elapsed_s: f64, s_per_kimg: f64, last: bool) -> Result<Flow> {
         let mut terms = self.ledger.means();
-        if self.non_finite > 0 {
-            terms.insert("non_finite_turns".into(), self.non_finite as f64);
-        }
+        terms.extend(self.non_finite.terms());
         let total_images = self.config.total_images();
         let tick =
             Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
