@@ -12,7 +12,7 @@ mod network;
 use criterion::Criterion;
 use fewstep::datasets::{Loader, Shapes};
 use fewstep::distill_losses::MethodInfo;
-use fewstep::distill_trainer::{Optimizer, Player, Progress, Role, Turn};
+use fewstep::distill_trainer::{Optimizer, Player, Precision, Progress, Role, Turn};
 use fewstep::libtorch_ext::fused;
 use fewstep::prelude::*;
 use network::{build, classes, size, synchronize, tiny};
@@ -72,7 +72,11 @@ impl Game {
         let player = |player: Player<'_>| {
             let params = player.parameters.trained().map(|p| p.tensor.shallow_clone()).collect();
             let optimizer = &settings[player.role.0].optimizer;
-            (player.role, params, Optimizer::new(optimizer, player.parameters))
+            (
+                player.role,
+                params,
+                Optimizer::new(optimizer, player.parameters).expect("tensors are f32"),
+            )
         };
         let players = method.players().into_iter().map(player).collect();
         Self { method, players }
@@ -104,6 +108,7 @@ fn steps(criterion: &mut Criterion, entry: &MethodInfo, teacher: &Network, devic
                 batch: BATCH as usize,
                 kimg: (n_steps * BATCH as u64) as f64 / 1000.0,
                 tick_kimg: f64::MAX,
+                precision: Precision::F32,
                 roles: (entry.short_run)(),
                 ..TrainConfig::default()
             };

@@ -21,6 +21,7 @@
 use anyhow::Result;
 use fewstep::datasets::{Loader, Shapes, images};
 use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
+use fewstep::distill_trainer::Precision;
 use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
 use fewstep::libtorch_ext;
 use fewstep::metrics::{Evaluation, table};
@@ -127,7 +128,8 @@ fn run(
     let entry = method(name)?;
     let mut roles = (entry.short_run)();
     roles.values_mut().for_each(|role| role.optimizer.lr = lr);
-    let run = TrainConfig { kimg, roles, ..TrainConfig::default() };
+    // The results above were made in f32; by default a run takes bf16 where the hardware computes it.
+    let run = TrainConfig { kimg, roles, precision: Precision::F32, ..TrainConfig::default() };
     let device = ingredients.initial.parameters().device();
     let example = images(&**data, 0..48)?;
     let grid = SampleGrid::new(

@@ -70,8 +70,8 @@ struct Flags {
     /// Images of one step, in both runs.
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// Arithmetic of the networks: `f32` or `bf16`.
-    #[arg(long, default_value = "f32")]
+    /// Arithmetic of the networks: `f32`, `bf16`, or `auto`: bf16 where the hardware computes it.
+    #[arg(long, default_value = "auto")]
     precision: String,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "auto")]
@@ -232,7 +232,7 @@ impl Job {
             };
             let precision: Precision =
                 toml::Value::from(flags.precision.clone()).try_into().with_context(|| {
-                    format!("precision `{}` is neither `f32` nor `bf16`", flags.precision)
+                    format!("precision `{}` is none of `auto`, `f32`, `bf16`", flags.precision)
                 })?;
             let tick_kimg = (kimg / 20.0).max(0.1);
             let checkpoint_kimg = (kimg / 4.0).max(0.1);

@@ -5,7 +5,8 @@ use crate::training::RATE;
 use crate::worker::Work;
 use anyhow::Result;
 use fewstep::distill_trainer::{Ema, EmaConfig, Optimizer, OptimizerConfig, Progress};
-use fewstep::libtorch_ext::{Autocast, fused};
+use fewstep::libtorch_ext::Autocast;
+use fewstep::libtorch_ext::fused::{self, OnDevice};
 use fewstep::prelude::*;
 use fewstep::tch;
 use std::time::Instant;
@@ -31,18 +32,18 @@ pub(crate) fn generate(job: &Job) -> Result<Work> {
 pub(crate) fn optimizer(job: &Job) -> Result<Work> {
     let (network, ..) = load(job)?;
     let config = OptimizerConfig::default().with_lr(RATE);
-    let mut optimizer = Optimizer::new(&config, network.parameters());
-    let mut ema = Ema::new(EmaConfig::Constant { decay: 0.999 }, network.parameters());
-    network.parameters().set_requires_grad(true);
-    for parameter in network.parameters().trained() {
-        parameter.tensor.square().sum(Kind::Float).backward();
-    }
-    let grads: Vec<Tensor> = network.parameters().trained().map(|p| p.tensor.grad()).collect();
+    let optimizer = Optimizer::new(&config, network.parameters())?;
+    let decay = EmaConfig::Constant { decay: 0.999 };
+    let mut ema = Ema::new(decay, network.parameters())?;
+    let buffer = optimizer.parameters().layout().zeros(Device::Cpu) + 1e-3;
+    let views = optimizer.parameters().layout().views(&buffer);
+    let grads = optimizer.parameters().runs(&buffer);
     Ok(repeat(move || {
-        let norm = fused::global_norm(&grads).expect("gradients are tensors of one kind");
-        let scale: Tensor = (norm + 1e-6).reciprocal();
-        fused::scale_(&grads, &scale.clamp_max(1.0)).expect("gradients are tensors of one kind");
-        optimizer.step(RATE).expect("gradients fit their parameters");
+        let _no_grad = tch::no_grad_guard();
+        let norm = fused::norms(&views).expect("gradients are tensors of one kind").norm();
+        let divisor = (norm + 1e-6).clamp_min(1.0);
+        let on_device = OnDevice { divisor: Some(&divisor), skip: None };
+        optimizer.update(&grads, RATE, on_device).expect("gradients fit their parameters");
         ema.update(Progress::default(), 1).expect("averages fit their parameters");
         let _ = &network; // its parameters are views of what is updated
     }))

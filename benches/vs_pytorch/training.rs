@@ -81,9 +81,9 @@ fn precision(precision: Precision) -> distill_trainer::Precision {
 
 /// The precision of a run whose user has not said anything.
 pub(crate) fn unconfigured_precision() -> Precision {
-    match TrainConfig::default().precision {
-        distill_trainer::Precision::F32 => Precision::F32,
+    match TrainConfig::default().precision.resolve(Device::Cpu) {
         distill_trainer::Precision::Bf16 => Precision::Bf16,
+        _ => Precision::F32,
     }
 }
 

@@ -116,6 +116,7 @@ fn a_configuration_with_an_impossible_value() {
     }
     for (text, field) in [
         ("batch = 0", "batch"),
+        ("micro_batch = 0", "micro_batch"),
         ("kimg = -1.0", "kimg"),
         ("tick_kimg = nan", "tick_kimg"),
         ("checkpoint_kimg = inf", "checkpoint_kimg"),
@@ -125,6 +126,11 @@ fn a_configuration_with_an_impossible_value() {
         ("[roles.network]\nclip_norm = 0.0", "roles.network.clip_norm"),
         ("[roles.network.decay]\nkind = 'step'\nat = 1.5\nfactor = 0.1", "roles.network.decay.at"),
         ("[roles.network.ema]\nkind = 'constant'\ndecay = 1.0", "roles.network.ema.decay"),
+        (
+            "[[roles.network.more_emas]]\nkind = 'power'\nstd = 0.5",
+            "roles.network.more_emas[0].std",
+        ),
+        ("[roles.network]\nfreeze = ['[']", "roles.network.freeze[0]"),
     ] {
         let config: TrainConfig = toml::from_str(text).unwrap();
         let built = Trainer::new(build(method("teacher").unwrap()), config, Device::Cpu);
@@ -206,7 +212,7 @@ fn a_mended_gradient_lets_the_run_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, recorder) = poisoned(folder.path(), OnNonFinite::ZeroGrad);
     assert_eq!(outcome.unwrap(), Outcome::Finished);
-    let updates = tensors(folder.path(), 7, "players.network:optimizer.step.");
+    let updates = tensors(folder.path(), 7, "players.network:optimizer.step");
     assert!(updates.values().all(|n| n.double_value(&[]) == 7.0), "a step was left out");
     let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
     assert!(tensors(folder.path(), 7, "players.network:").values().all(finite));

@@ -4,6 +4,7 @@ use crate::saved::truncate;
 use crate::tiny::{CLASSES, SIZE, model};
 use crate::watch::Recorder;
 use fewstep::datasets::{Loader, Shapes};
+use fewstep::distill_trainer::Precision;
 use fewstep::libtorch_ext::process::set_threads;
 use fewstep::prelude::*;
 use fewstep::unet;
@@ -20,7 +21,14 @@ fn trained(
         role.warmup_kimg = 0.0;
         role.optimizer.lr *= 3.0;
     }
-    let config = TrainConfig { batch: 16, kimg, tick_kimg: 0.08, roles, ..TrainConfig::default() };
+    let config = TrainConfig {
+        batch: 16,
+        kimg,
+        tick_kimg: 0.08,
+        precision: Precision::F32,
+        roles,
+        ..TrainConfig::default()
+    };
     let recorder = Recorder::default();
     let method = (entry.build)(ingredients, &(entry.options)()).unwrap();
     let mut trainer = Trainer::new(method, config, Device::Cpu).unwrap().observe(recorder.clone());

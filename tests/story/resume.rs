@@ -15,10 +15,16 @@ use tempfile::TempDir;
 const N_STEPS: usize = 7;
 
 /// A run in `folder` that is resumed if there is a checkpoint, and interrupted after step `last` if there is one.
-fn run(entry: &MethodInfo, folder: &Path, last: Option<u64>) -> (Outcome, Recorder) {
+fn run(
+    entry: &MethodInfo,
+    folder: &Path,
+    last: Option<u64>,
+    micro_batch: Option<usize>,
+) -> (Outcome, Recorder) {
     let (interrupt, recorder) = (Interrupt::default(), Recorder::default());
     let request = interrupt.clone();
-    let mut trainer = trainer(build(entry), config(entry, N_STEPS), folder)
+    let config = TrainConfig { micro_batch, ..config(entry, N_STEPS) };
+    let mut trainer = trainer(build(entry), config, folder)
         .interrupted_by(interrupt)
         .observe(recorder.clone())
         .observe(on_step(move |progress| {
@@ -33,14 +39,15 @@ fn run(entry: &MethodInfo, folder: &Path, last: Option<u64>) -> (Outcome, Record
 
 #[test]
 fn an_interrupted_run_ends_where_the_uninterrupted_one_does() {
-    for entry in METHODS {
+    let in_parts = [(method("sid").unwrap(), Some(3))];
+    for (entry, images) in METHODS.iter().map(|entry| (entry, None)).chain(in_parts) {
         let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let (outcome, all) = run(entry, whole.path(), None);
+        let (outcome, all) = run(entry, whole.path(), None, images);
         assert_eq!(outcome, Outcome::Finished);
-        let (outcome, before) = run(entry, parts.path(), Some(3));
+        let (outcome, before) = run(entry, parts.path(), Some(3), images);
         assert_eq!(outcome, Outcome::Interrupted);
         assert_eq!(names(parts.path()), steps([2, 3]), "a checkpoint is due after an interrupt");
-        let (outcome, after) = run(entry, parts.path(), None);
+        let (outcome, after) = run(entry, parts.path(), None, images);
         assert_eq!(outcome, Outcome::Finished);
 
         let end = N_STEPS as u64;

@@ -3,6 +3,7 @@
 use fewstep::datasets::{Loader, Shapes};
 use fewstep::diffusion_schedule::Edm;
 use fewstep::distill_losses::MethodInfo;
+use fewstep::distill_trainer::Precision;
 use fewstep::libtorch_ext::process::set_threads;
 use fewstep::prelude::*;
 use fewstep::tch;
@@ -74,6 +75,7 @@ pub(crate) fn plain_config(n_steps: usize) -> TrainConfig {
         kimg: kimg(n_steps),
         tick_kimg: kimg(1),
         checkpoint_kimg: kimg(2),
+        precision: Precision::F32,
         ..TrainConfig::default()
     }
 }

@@ -53,6 +53,18 @@ pub enum Error {
         /// The shape that was found.
         found: Vec<i64>,
     },
+    /// Trained tensors of several kinds, which cannot lie in one buffer.
+    #[error(
+        "tensor `{name}` is {found:?} and those before it are {expected:?}; trained tensors must be of one kind"
+    )]
+    MixedKinds {
+        /// The first tensor of another kind.
+        name: String,
+        /// Its kind.
+        found: tch::Kind,
+        /// The kind of those before it.
+        expected: tch::Kind,
+    },
     /// Saved state without an entry that is needed.
     #[error("saved state has no entry `{0}`; it was written by another method or version")]
     MissingState(String),
@@ -77,6 +89,9 @@ pub enum Error {
     /// A failure inside libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// A failure below.
+    #[error(transparent)]
+    LibtorchExt(#[from] libtorch_ext::Error),
     /// A batch source that cannot deliver.
     #[error("{0}")]
     Data(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -3,7 +3,7 @@
 use diffusion_core::{Batch, BatchSource, Noise};
 use diffusion_schedule::{Edm, Network, Preconditioned, Preconditioning};
 use distill_losses::{Distiller, Ingredients, METHODS, MethodInfo};
-use distill_trainer::{DistillMethod, Progress, TrainConfig, Trainer, conformance};
+use distill_trainer::{DistillMethod, Precision, Progress, TrainConfig, Trainer, conformance};
 use tch::{Device, Tensor};
 use testkit::{GaussianData, MlpBackbone, MlpConfig};
 
@@ -48,7 +48,12 @@ fn a_turn_moves_exactly_its_players() {
         let turns = method.turns(Progress::default());
         assert!(!turns.is_empty());
         let start: Vec<_> = weights(&*method);
-        let config = TrainConfig { batch: 8, kimg: 0.016, ..TrainConfig::default() };
+        let config = TrainConfig {
+            batch: 8,
+            kimg: 0.016,
+            precision: Precision::F32,
+            ..TrainConfig::default()
+        };
         let mut trainer = Trainer::new(method, config, Device::Cpu).unwrap();
         trainer.run(&mut GaussianData::new(&[0.3, -0.2], 0.5, 1)).unwrap();
         let moved = weights(&**trainer.method());

@@ -7,7 +7,8 @@ use diffusion_core::{Cond, Denoiser, Generator, Noise};
 use diffusion_schedule::{Edm, Network, Preconditioned, Preconditioning};
 use distill_losses::{Ingredients, method};
 use distill_trainer::{
-    Algorithm, Decay, DistillMethod, EmaConfig, OptimizerConfig, RoleConfig, TrainConfig, Trainer,
+    Algorithm, Decay, DistillMethod, EmaConfig, OptimizerConfig, Precision, RoleConfig,
+    TrainConfig, Trainer,
 };
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
@@ -23,8 +24,15 @@ fn train(name: &str, options: &str, initial: &Network, role: RoleConfig, kimg: f
     let entry = method(name).unwrap();
     let built = (entry.build)(&ingredients, &options.parse().unwrap()).unwrap();
     let roles = entry.players.iter().map(|player| (player.to_string(), role.clone())).collect();
-    let config =
-        TrainConfig { batch: 256, kimg, tick_kimg: 1e6, seed: 1, roles, ..TrainConfig::default() };
+    let config = TrainConfig {
+        batch: 256,
+        kimg,
+        tick_kimg: 1e6,
+        seed: 1,
+        precision: Precision::F32,
+        roles,
+        ..TrainConfig::default()
+    };
     let mut trainer = Trainer::new(built, config, Device::Cpu).unwrap();
     trainer.run(&mut data).unwrap();
     let _averages = trainer.averaged();

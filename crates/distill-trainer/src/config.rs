@@ -1,30 +1,21 @@
 //! The configuration of a run.
 
 use crate::drift::differences;
-use crate::{EmaConfig, Error, OptimizerConfig, Result};
+use crate::{EmaConfig, Error, OptimizerConfig, Precision, Result};
 use diffusion_core::strict::no_further_keys;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// The arithmetic of the networks' forward and backward passes. Weights, optimizers and averages are always `f32`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floating point.
-    #[default]
-    F32,
-    /// Convolutions and matrix products in bfloat16 (libtorch's autocast).
-    Bf16,
-}
+use tch::Device;
 
 /// What happens when a loss or a gradient is NaN or infinite.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnNonFinite {
-    /// End the run with an error that names the turn and the first bad tensor.
+    /// End the run with an error that names the turn and the first bad tensor. On CUDA, where looking would stall the
+    /// device, the bad turn moves nothing and the run ends at the next report or checkpoint.
     #[default]
     Error,
-    /// Leave the turn's players as they are, count it in the log and go on.
+    /// Leave the turn's players as they are, count it in the log, say once a tick where it happened, and go on.
     SkipStep,
     /// Replace NaN by 0 and infinities by ±1e5 in the gradients, as the EDM family's code does, count it and go on.
     ZeroGrad,
@@ -67,6 +58,13 @@ pub struct RoleConfig {
     pub clip_norm: Option<f64>,
     /// The average of the weights that evaluation and export use.
     pub ema: Option<EmaConfig>,
+    /// Further averages that are tracked beside it, for export or to make others from them after the run.
+    pub more_emas: Vec<EmaConfig>,
+    /// The arithmetic of the turns that train this role; that of the run if there is none.
+    pub precision: Option<Precision>,
+    /// Parameters that never move, by official name: patterns such as `enc.*` (`*` any text, `?` any character, `[ab]`
+    /// one of these, `{a,b}` one of those).
+    pub freeze: Vec<String>,
 }
 
 impl RoleConfig {
@@ -96,6 +94,9 @@ impl RoleConfig {
         self.optimizer.validate(&format!("{prefix}.optimizer"))?;
         if let Some(ema) = &self.ema {
             ema.validate(&format!("{prefix}.ema"))?;
+        }
+        for (index, ema) in self.more_emas.iter().enumerate() {
+            ema.validate(&format!("{prefix}.more_emas[{index}]"))?;
         }
         positive_or(&format!("{prefix}.warmup_kimg"), self.warmup_kimg, true)?;
         if let Decay::Step { at, factor } = self.decay {
@@ -141,6 +142,9 @@ pub struct TrainConfig {
     pub tick_kimg: f64,
     /// Thousands of images between two checkpoints.
     pub checkpoint_kimg: f64,
+    /// Images of one backward pass; larger batches are split into parts whose gradients are added up, which takes less
+    /// memory. `None` does not split.
+    pub micro_batch: Option<usize>,
     /// The arithmetic of the networks.
     pub precision: Precision,
     /// What happens on NaN.
@@ -157,7 +161,8 @@ impl Default for TrainConfig {
             kimg: 64.0,
             tick_kimg: 3.2,
             checkpoint_kimg: 16.0,
-            precision: Precision::F32,
+            micro_batch: None,
+            precision: Precision::Auto,
             on_non_finite: OnNonFinite::Error,
             roles: BTreeMap::new(),
         }
@@ -176,10 +181,22 @@ impl TrainConfig {
     /// [`Error::Config`] naming the first field that makes no sense.
     pub fn validate(&self) -> Result<()> {
         positive_or("batch", self.batch as f64, false)?;
+        if let Some(images) = self.micro_batch {
+            positive_or("micro_batch", images as f64, false)?;
+        }
         positive_or("kimg", self.kimg, false)?;
         positive_or("tick_kimg", self.tick_kimg, false)?;
         positive_or("checkpoint_kimg", self.checkpoint_kimg, false)?;
         self.roles.iter().try_for_each(|(role, config)| config.validate(role))
+    }
+
+    /// The same configuration with every [`Precision::Auto`] decided for `device`.
+    pub(crate) fn resolved(mut self, device: Device) -> Self {
+        self.precision = self.precision.resolve(device);
+        for role in self.roles.values_mut() {
+            role.precision = role.precision.map(|precision| precision.resolve(device));
+        }
+        self
     }
 
     /// The fields in which a saved configuration differs, without those that may change on a resume (the length of
@@ -224,6 +241,8 @@ mod tests {
     fn impossible_values_are_refused_by_name() {
         let config = TrainConfig { batch: 0, ..TrainConfig::default() };
         assert!(config.validate().unwrap_err().to_string().contains("`batch` = 0"));
+        let config = TrainConfig { micro_batch: Some(0), ..TrainConfig::default() };
+        assert!(config.validate().unwrap_err().to_string().contains("`micro_batch` = 0"));
         let config = TrainConfig { kimg: f64::NAN, ..TrainConfig::default() };
         assert!(config.validate().unwrap_err().to_string().contains("`kimg` = NaN"));
     }

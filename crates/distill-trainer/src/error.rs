@@ -47,6 +47,24 @@ pub enum Error {
         /// Roles of the method.
         players: Vec<String>,
     },
+    /// A pattern for names of parameters that fits none.
+    #[error("`{field}`: no parameter is called `{pattern}`; close are {}", .close.join(", "))]
+    NoSuchParameter {
+        /// The field that holds the pattern.
+        field: String,
+        /// The pattern.
+        pattern: String,
+        /// The names that come closest.
+        close: Vec<String>,
+    },
+    /// A player of which nothing is trained.
+    #[error(
+        "`roles.{role}.freeze` leaves nothing to train; leave something out, or the role out of the turns"
+    )]
+    AllFrozen {
+        /// The player.
+        role: String,
+    },
     /// A loss or a gradient that is NaN or infinite.
     #[error(
         "step {step}, turn `{turn}`: {what} is not finite; lower the learning rate, train in f32, \

@@ -16,27 +16,37 @@ pub mod conformance;
 mod drift;
 mod ema;
 mod error;
+#[cfg(test)]
+mod fixture;
+mod freeze;
+mod gradients;
 mod interrupt;
 mod ledger;
 mod method;
+mod non_finite;
 pub mod observer;
 mod optimizer;
 pub mod plan;
 mod player_state;
+mod precision;
 mod resume;
+mod run;
 mod save;
 pub mod settings;
 mod step;
 mod trainer;
 
 pub use checkpoint::{Better, CheckpointFolder, Manifest};
-pub use config::{Decay, OnNonFinite, Precision, RoleConfig, TrainConfig};
-pub use ema::{AppliedEma, Ema, EmaConfig, PowerEma, PowerProfile, posthoc_coefficients};
+pub use config::{Decay, OnNonFinite, RoleConfig, TrainConfig};
+pub use ema::{
+    AppliedEma, Ema, EmaConfig, EmaSnapshots, PowerEma, PowerProfile, posthoc_coefficients,
+};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use method::{Directive, DistillMethod, Objective, Player, Progress, Role, Turn};
 pub use observer::{Flow, Observer, RunInfo, Tick};
 pub use optimizer::{Algorithm, Optimizer, OptimizerConfig};
 pub use plan::Plan;
+pub use precision::Precision;
 pub use resume::{Resume, Resumed};
 pub use trainer::{Outcome, Trainer};

@@ -87,6 +87,30 @@ impl Objective {
     }
 }
 
+impl Objective {
+    /// Everything without a graph, times `factor`.
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        let scaled = |value: &Tensor| match factor {
+            1.0 => value.detach(),
+            _ => value.detach() * factor,
+        };
+        let terms = self.terms.iter().map(|(name, value)| (*name, scaled(value))).collect();
+        Self { loss: scaled(&self.loss), terms }
+    }
+
+    /// The sums; a term that only one of the two has stays what it is.
+    pub(crate) fn plus(mut self, other: Self) -> Self {
+        self.loss += other.loss;
+        for (name, value) in other.terms {
+            match self.terms.iter_mut().find(|(own, _)| *own == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.terms.push((name, value)),
+            }
+        }
+        self
+    }
+}
+
 /// What a method asks of the trainer after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

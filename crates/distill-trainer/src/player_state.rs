@@ -1,74 +1,72 @@
-//! What the trainer keeps for each player: its optimizer, its average, its settings.
+//! What the trainer keeps for each player: its memory, its optimizer, its averages, its settings.
 
-use crate::{Ema, Error, OnNonFinite, Optimizer, Player, Progress, Result, Role, RoleConfig, Turn};
-use diffusion_core::State;
-use libtorch_ext::fused;
+use crate::freeze::Freeze;
+use crate::{Ema, Error, Optimizer, Player, Progress, Result, Role, RoleConfig};
+use diffusion_core::{FlatParameters, State};
+use libtorch_ext::fused::OnDevice;
+use std::rc::Rc;
 use tch::Tensor;
-
-/// The largest gradient that [`OnNonFinite::ZeroGrad`] leaves, as in the EDM family's code.
-const LARGEST_GRAD: f64 = 1e5;
 
 #[derive(Debug)]
 pub(crate) struct PlayerState {
     pub(crate) role: Role,
-    names: Vec<String>,
-    params: Vec<Tensor>,
+    /// What moves.
+    pub(crate) flat: Rc<FlatParameters>,
+    /// What never does.
+    frozen: Vec<Tensor>,
+    /// Every trained tensor, frozen or not.
+    named: Vec<(String, Tensor)>,
     config: RoleConfig,
     optimizer: Optimizer,
-    ema: Option<Ema>,
+    /// The one that evaluation uses, if there is one, and the others.
+    emas: Vec<Ema>,
 }
 
 impl PlayerState {
-    pub(crate) fn new(player: &Player<'_>, config: RoleConfig) -> Self {
-        let optimizer = Optimizer::new(&config.optimizer, player.parameters);
-        let ema = config.ema.map(|ema| Ema::new(ema, player.parameters));
-        let (names, params) = player
-            .parameters
-            .trained()
-            .map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()))
-            .unzip();
-        Self { role: player.role, names, params, config, optimizer, ema }
+    pub(crate) fn new(player: &Player<'_>, config: RoleConfig) -> Result<Self> {
+        let trained: Vec<_> = player.parameters.trained().collect();
+        let names: Vec<&str> = trained.iter().map(|entry| entry.name.as_str()).collect();
+        let field = format!("roles.{}.freeze", player.role);
+        let freeze = Freeze::new(&field, &config.freeze, &names)?;
+        let flat = Rc::new(player.parameters.flatten(|name| !freeze.holds(name))?);
+        if flat.layout().is_empty() {
+            return Err(Error::AllFrozen { role: player.role.to_string() });
+        }
+        let frozen = trained.iter().filter(|entry| freeze.holds(&entry.name));
+        let averages = config.ema.iter().chain(&config.more_emas);
+        Ok(Self {
+            role: player.role,
+            frozen: frozen.map(|entry| entry.tensor.shallow_clone()).collect(),
+            named: trained.iter().map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect(),
+            optimizer: Optimizer::over(&config.optimizer, Rc::clone(&flat)),
+            emas: averages.map(|&ema| Ema::over(ema, Rc::clone(&flat))).collect(),
+            flat,
+            config,
+        })
     }
 
-    pub(crate) fn freeze(&self, frozen: bool) {
-        for param in &self.params {
-            let _ = param.set_requires_grad(!frozen);
+    /// Whether gradients reach the player in the turn that follows; never those that are frozen by name.
+    pub(crate) fn set_requires_grad(&self, on: bool) {
+        for tensor in self.flat.tensors() {
+            let _ = tensor.set_requires_grad(on);
+        }
+        for tensor in &self.frozen {
+            let _ = tensor.set_requires_grad(false);
         }
     }
 
-    pub(crate) fn clear_grads(&self) -> Result<()> {
-        Ok(fused::zero_grads(&self.params)?)
-    }
-
-    /// The norm of all gradients together.
-    pub(crate) fn grad_norm(&self) -> Result<Tensor> {
-        Ok(fused::global_norm(&self.grads())?)
-    }
-
-    /// The first parameter whose gradient is not finite.
-    pub(crate) fn first_bad_grad(&self) -> Option<&str> {
-        let bad = |param: &Tensor| {
-            let grad = param.grad();
-            grad.defined() && grad.isfinite().all().int64_value(&[]) == 0
-        };
-        let index = self.params.iter().position(bad)?;
-        Some(&self.names[index])
-    }
-
-    pub(crate) fn mend_grads(&self) {
-        let _guard = tch::no_grad_guard();
-        for mut grad in self.grads() {
-            let _ = grad.nan_to_num_(0.0, LARGEST_GRAD, -LARGEST_GRAD);
-        }
-    }
-
-    /// Clips and steps; `norm` is the gradients' norm.
-    pub(crate) fn step(&mut self, norm: &Tensor, progress: Progress, total: u64) -> Result<()> {
-        if let Some(clip) = self.config.clip_norm {
-            let scale: Tensor = (norm + 1e-6).reciprocal() * clip;
-            fused::scale_(&self.grads(), &scale.clamp_max(1.0))?;
-        }
-        self.optimizer.step(self.learning_rate(progress.images, total))
+    /// Clips and steps; `norm` is the gradients' norm. Where `skip` is 1, nothing moves.
+    pub(crate) fn step(
+        &mut self,
+        grads: &[Tensor],
+        norm: &Tensor,
+        skip: Option<&Tensor>,
+        progress: Progress,
+        total: u64,
+    ) -> Result<()> {
+        let divisor = self.config.clip_norm.map(|clip| ((norm + 1e-6) / clip).clamp_min(1.0));
+        let on_device = OnDevice { divisor: divisor.as_ref(), skip };
+        self.optimizer.update(grads, self.learning_rate(progress.images, total), on_device)
     }
 
     /// The learning rate of a step that starts after `images` of `total`.
@@ -77,33 +75,41 @@ impl PlayerState {
     }
 
     pub(crate) fn average(&mut self, progress: Progress, batch: usize) -> Result<()> {
-        self.ema.as_mut().map_or(Ok(()), |ema| ema.update(progress, batch))
+        Ema::update_all(&mut self.emas, progress, batch)
     }
 
+    /// The average that evaluation uses.
     pub(crate) fn ema(&self) -> Option<&Ema> {
-        self.ema.as_ref()
+        self.config.ema.and(self.emas.first())
     }
 
-    /// Forgets the optimizer's state and starts the average anew.
-    pub(crate) fn reset(&mut self, player: &Player<'_>) {
-        *self = Self::new(player, self.config.clone());
+    /// All averages, that one first.
+    pub(crate) fn emas(&self) -> &[Ema] {
+        &self.emas
     }
 
-    fn grads(&self) -> Vec<Tensor> {
-        self.params.iter().map(Tensor::grad).filter(Tensor::defined).collect()
+    /// Forgets the optimizer's state and starts the averages anew.
+    pub(crate) fn reset(&mut self) {
+        self.optimizer.reset();
+        self.emas.iter_mut().for_each(Ema::reset);
     }
 
-    /// Everything to save: weights, optimizer, average. Weights share the network's memory.
+    /// What an average is called in a checkpoint: `ema` for evaluation's, `ema-1`, `ema-2`, … for the others.
+    fn ema_keys(&self) -> Vec<String> {
+        let key = |index| if index == 0 { "ema".into() } else { format!("ema-{index}") };
+        let others = usize::from(self.config.ema.is_none());
+        (0..self.emas.len()).map(|index| key(index + others)).collect()
+    }
+
+    /// Everything to save: weights, optimizer, averages. Weights share the network's memory.
     pub(crate) fn state(&self) -> State {
         let mut state = State::default();
-        for (name, param) in self.names.iter().zip(&self.params) {
-            state.tensors.insert(format!("weights.{name}"), param.detach());
+        for (name, tensor) in &self.named {
+            state.tensors.insert(format!("weights.{name}"), tensor.detach());
         }
-        let parts = [
-            Some(("optimizer", self.optimizer.state())),
-            self.ema.as_ref().map(|e| ("ema", e.state())),
-        ];
-        for (part, saved) in parts.into_iter().flatten() {
+        let averages = self.ema_keys().into_iter().zip(self.emas.iter().map(Ema::state));
+        let parts = [("optimizer".to_owned(), self.optimizer.state())].into_iter().chain(averages);
+        for (part, saved) in parts {
             let named = saved.tensors.into_iter().map(|(name, t)| (format!("{part}.{name}"), t));
             state.tensors.extend(named);
         }
@@ -111,50 +117,20 @@ impl PlayerState {
     }
 
     pub(crate) fn load_state(&mut self, state: &State) -> Result<()> {
-        let part = |prefix: &str| {
+        let part = |part: &str| {
+            let prefix = format!("{part}.");
             let strip = |(name, t): (&String, &Tensor)| {
-                name.strip_prefix(prefix).map(|name| (name.to_owned(), t.shallow_clone()))
+                name.strip_prefix(&prefix).map(|name| (name.to_owned(), t.shallow_clone()))
             };
             let tensors = state.tensors.iter().filter_map(strip).collect();
             State { tensors, ..State::default() }
         };
-        let weights = part("weights.");
-        for (name, param) in self.names.iter().zip(&self.params) {
-            weights.copy_into(name, param)?;
+        let weights = part("weights");
+        for (name, tensor) in &self.named {
+            weights.copy_into(name, tensor)?;
         }
-        self.optimizer.load_state(&part("optimizer."))?;
-        self.ema.as_mut().map_or(Ok(()), |ema| ema.load_state(&part("ema.")))
-    }
-}
-
-/// Whether the optimizers of a turn may step.
-///
-/// # Errors
-/// [`Error::NonFinite`] under the policy [`OnNonFinite::Error`].
-pub(crate) fn may_step(
-    policy: OnNonFinite,
-    turn: &Turn,
-    step: u64,
-    loss: &Tensor,
-    players: &[&mut PlayerState],
-) -> Result<bool> {
-    let loss_is_finite = loss.isfinite().int64_value(&[]) == 1;
-    let bad_grad = players.iter().find_map(|player| {
-        player.first_bad_grad().map(|name| format!("the gradient of {}'s `{name}`", player.role))
-    });
-    match policy {
-        OnNonFinite::Error => {
-            let what = if loss_is_finite {
-                bad_grad.unwrap_or_else(|| "the gradient norm".into())
-            } else {
-                "the loss".into()
-            };
-            Err(Error::NonFinite { step, turn: turn.name, what })
-        }
-        OnNonFinite::SkipStep => Ok(false),
-        OnNonFinite::ZeroGrad => {
-            players.iter().for_each(|player| player.mend_grads());
-            Ok(true)
-        }
+        self.optimizer.load_state(&part("optimizer"))?;
+        let keys = self.ema_keys();
+        self.emas.iter_mut().zip(keys).try_for_each(|(ema, key)| ema.load_state(&part(&key)))
     }
 }

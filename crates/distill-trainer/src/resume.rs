@@ -124,7 +124,7 @@ impl<M: DistillMethod> Trainer<M> {
         source.restore(&saved.part("source"))?;
         let run = saved.part("run");
         self.ledger.load_state(&run, self.device)?;
-        self.non_finite = run.get("non_finite")?;
+        self.non_finite.set_count(run.get("non_finite")?);
         for (part, observer) in self.observer_parts().into_iter().zip(&mut self.observers) {
             if saved.has(&part) {
                 observer.restore(&saved.part(&part))?;

@@ -41,7 +41,7 @@ impl<M: DistillMethod> Trainer<M> {
         snapshot.add("method", self.method.state());
         snapshot.add("source", source.state());
         let mut run = self.ledger.state();
-        run.set("non_finite", self.non_finite);
+        run.set("non_finite", self.non_finite.count());
         snapshot.add("run", run);
         for (part, observer) in self.observer_parts().iter().zip(&self.observers) {
             snapshot.add(part, observer.state());

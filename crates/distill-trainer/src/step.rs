@@ -1,10 +1,16 @@
 //! One step of the loop: its turns, the averages, the method's wishes.
 
-use crate::player_state::{PlayerState, may_step};
+use crate::gradients::TurnGradients;
+use crate::non_finite::Verdict;
+use crate::player_state::PlayerState;
 use crate::{Directive, DistillMethod, Error, Objective, Precision, Result, Role, Trainer, Turn};
 use diffusion_core::{Batch, BatchSource};
 use libtorch_ext::Autocast;
+use std::rc::Rc;
 use tch::Tensor;
+
+/// In the ledger, before the name of the role whose gradient's norm it is.
+pub(crate) const GRAD_NORM: &str = "grad_norm/";
 
 impl<M: DistillMethod> Trainer<M> {
     /// One step: every turn, the averages, the method's wishes. `first` is the batch of the first turn.
@@ -41,67 +47,130 @@ impl<M: DistillMethod> Trainer<M> {
         {
             return Err(Error::UnknownRole { turn: turn.name, role: role.0 });
         }
-        self.players.iter().for_each(|player| player.freeze(!turn.trains.contains(&player.role)));
-        let objective = {
-            let _bf16 =
-                (self.config.precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
-            self.method.objective(turn, batch, self.progress, &mut self.noise)
-        };
-        objective.loss.f_backward().map_err(diffusion_core::Error::Torch)?;
-        if self.move_players(turn, &objective.loss)? {
-            self.log(turn, &objective);
+        let (objective, gradients) = self.gradients(turn, batch)?;
+        let step = self.progress.step;
+        let verdict = self.non_finite.judge(turn, step, &objective.loss, &gradients)?;
+        if verdict.logs {
+            self.log(turn, objective, &verdict)?;
+        }
+        if verdict.moves {
+            self.move_players(turn, &gradients, &verdict)?;
         }
         let progress = self.progress;
         self.method.after_turn(turn, progress);
         Ok(())
     }
 
-    fn log(&mut self, turn: &Turn, objective: &Objective) {
-        self.ledger.add(format!("{}/loss", turn.name), &objective.loss.detach());
-        for (name, value) in &objective.terms {
-            self.ledger.add(format!("{}/{name}", turn.name), value);
+    /// The turn's objective and its gradients with respect to the players that move; the others are frozen.
+    pub(crate) fn gradients(
+        &mut self,
+        turn: &Turn,
+        batch: &Batch,
+    ) -> Result<(Objective, Rc<TurnGradients>)> {
+        let moves = |player: &&PlayerState| turn.trains.contains(&player.role);
+        self.players.iter().for_each(|player| player.set_requires_grad(moves(&player)));
+        let movers: Vec<&PlayerState> = self.players.iter().filter(moves).collect();
+        let gradients = self.arena.turn(&movers);
+        let bound = gradients.bind()?;
+        let objective = self.differentiate(turn, batch)?;
+        drop(bound);
+        Ok((objective, gradients))
+    }
+
+    /// The gradients of the turn's objective, added to those that are bound; returns its means over the batch without
+    /// a graph. A batch that is larger than a micro-batch is differentiated in parts, each weighted by its share.
+    fn differentiate(&mut self, turn: &Turn, batch: &Batch) -> Result<Objective> {
+        let (images, precision) = (batch.len(), self.precision(turn)?);
+        let part = images.min(self.images_at_once() as i64);
+        if part == images {
+            let objective = self.objective(turn, batch, precision);
+            objective.loss.f_backward().map_err(diffusion_core::Error::Torch)?;
+            return Ok(objective.scaled(1.0));
+        }
+        let mut total: Option<Objective> = None;
+        for start in (0..images).step_by(part as usize) {
+            let length = part.min(images - start);
+            let share = length as f64 / images as f64;
+            let objective = self.objective(turn, &batch.narrow(start, length), precision);
+            let loss: Tensor = &objective.loss * share;
+            loss.f_backward().map_err(diffusion_core::Error::Torch)?;
+            let scaled = objective.scaled(share);
+            total = Some(match total {
+                Some(total) => total.plus(scaled),
+                None => scaled,
+            });
+        }
+        Ok(total.expect("a batch has images"))
+    }
+
+    /// How many images are differentiated together.
+    pub(crate) fn images_at_once(&self) -> usize {
+        let batch = self.config.batch;
+        self.config.micro_batch.map_or(batch, |part| batch.min(part))
+    }
+
+    fn objective(&mut self, turn: &Turn, batch: &Batch, precision: Precision) -> Objective {
+        let _bf16 = (precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
+        self.method.objective(turn, batch, self.progress, &mut self.noise)
+    }
+
+    /// The arithmetic of a turn.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the roles that it trains disagree.
+    pub(crate) fn precision(&self, turn: &Turn) -> Result<Precision> {
+        let of = |role: &Role| self.config.roles.get(role.0).and_then(|config| config.precision);
+        let mut decided = turn.trains.iter().map(|role| (role, of(role)));
+        let run = self.config.precision;
+        let Some((_, first)) = decided.next() else { return Ok(run) };
+        let first = first.unwrap_or(run);
+        match decided.find(|(_, other)| other.unwrap_or(run) != first) {
+            None => Ok(first),
+            Some((role, other)) => Err(Error::Config {
+                field: format!("roles.{role}.precision"),
+                value: format!("{:?}", other.unwrap_or(run)).to_lowercase(),
+                expected: "must be the same for all roles that a turn trains together",
+            }),
         }
     }
 
-    /// Steps the optimizers of the turn's players, unless something is not finite and the policy forbids it; says
-    /// whether everything was finite.
-    fn move_players(&mut self, turn: &Turn, loss: &Tensor) -> Result<bool> {
+    /// Steps the optimizers of the turn's players.
+    fn move_players(
+        &mut self,
+        turn: &Turn,
+        gradients: &TurnGradients,
+        verdict: &Verdict,
+    ) -> Result<()> {
         let (progress, total) = (self.progress, self.config.total_images());
-        let mut movers: Vec<&mut PlayerState> =
-            self.players.iter_mut().filter(|player| turn.trains.contains(&player.role)).collect();
-        let mut norms = grad_norms(&movers)?;
-        let finite = norms.iter().chain([loss]).all(|value| value.isfinite().int64_value(&[]) == 1);
-        let mut step = true;
-        if !finite {
-            self.non_finite += 1;
-            step = may_step(self.config.on_non_finite, turn, progress.step, loss, &movers)?;
-            norms = grad_norms(&movers)?; // of the mended gradients
+        let skip = verdict.bad.as_ref().filter(|_| verdict.skips);
+        let movers = self.players.iter_mut().filter(|player| turn.trains.contains(&player.role));
+        for (index, (player, norm)) in movers.zip(&verdict.norms).enumerate() {
+            player.step(gradients.of_mover(index), norm, skip, progress, total)?;
         }
-        for (player, norm) in movers.iter_mut().zip(&norms) {
-            if finite {
-                self.grad_norms.add(player.role.to_string(), norm);
-            }
-            if step {
-                player.step(norm, progress, total)?;
-            }
-            player.clear_grads()?;
-        }
-        Ok(finite)
+        Ok(())
+    }
+
+    fn log(&mut self, turn: &Turn, objective: Objective, verdict: &Verdict) -> Result<()> {
+        let Objective { loss, terms } = objective;
+        let terms = [("loss", loss)].into_iter().chain(terms);
+        let terms = terms.map(|(name, value)| (format!("{}/{name}", turn.name), value));
+        let movers = self.players.iter().filter(|player| turn.trains.contains(&player.role));
+        let norms = movers
+            .zip(&verdict.norms)
+            .map(|(player, norm)| (format!("{GRAD_NORM}{}", player.role), norm.shallow_clone()));
+        let count = verdict.bad.as_ref().map(|bad| -bad + 1.0);
+        self.ledger.add(terms.chain(norms).collect(), count.as_ref())
     }
 
     fn reset(&mut self, role: Role) -> Result<()> {
-        let players = self.method.players();
-        let player = players.iter().find(|player| player.role == role);
-        let state = self.players.iter_mut().find(|state| state.role == role);
-        let (Some(player), Some(state)) = (player, state) else {
-            let players = players.iter().map(|player| player.role.to_string()).collect();
+        let Some(player) = self.players.iter_mut().find(|player| player.role == role) else {
+            let players = self.players.iter().map(|player| player.role.to_string()).collect();
             return Err(Error::UnknownReset { role: role.0, players });
         };
-        state.reset(player);
+        player.reset();
         Ok(())
     }
 }
 
-fn grad_norms(players: &[&mut PlayerState]) -> Result<Vec<Tensor>> {
-    players.iter().map(|player| player.grad_norm()).collect()
-}
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,15 @@
 #include "shim.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+
+#include <optional>
 
 using fewstep::guarded;
 using fewstep::tensors;
@@ -46,15 +46,15 @@ struct AdamStep {
 };
 
 extern "C" char* fewstep_adam_step(at::Tensor* const* parameters, at::Tensor* const* gradients,
-                                   at::Tensor* const* exp_avg, at::Tensor* const* exp_avg_sq,
-                                   at::Tensor* const* steps, size_t count, const AdamStep* step) {
+                                   at::Tensor* const* exp_avg, at::Tensor* const* exp_avg_sq, size_t count,
+                                   at::Tensor* updates, const AdamStep* step, const at::Tensor* divisor,
+                                   const at::Tensor* skip) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     const auto p = tensors(parameters, count);
     auto g = tensors(gradients, count);
     const auto m = tensors(exp_avg, count);
     const auto v = tensors(exp_avg_sq, count);
-    const auto t = tensors(steps, count);
     for (size_t i = 0; i < count; ++i) {
       TORCH_CHECK(p[i].is_non_overlapping_and_dense(), "parameter ", i, " with sizes ", p[i].sizes(), " and strides ",
                   p[i].strides(), " has gaps in memory; optimise the whole tensor instead of a strided view");
@@ -64,22 +64,33 @@ extern "C" char* fewstep_adam_step(at::Tensor* const* parameters, at::Tensor* co
       check_moment("exp_avg", i, p[i], m[i]);
       check_moment("exp_avg_sq", i, p[i], v[i]);
     }
-    at::_foreach_add_(t, 1);
+    TORCH_CHECK(updates->numel() == 1 && updates->scalar_type() == at::kFloat, "the count of updates has sizes ",
+                updates->sizes(), " and type ", updates->scalar_type(), "; it must be an f32 scalar");
+    if (skip) {
+      updates->add_(skip->neg().add_(1));
+    } else {
+      updates->add_(1);
+    }
+    const std::vector<at::Tensor> t(count, *updates);
+    const auto scale = divisor ? std::optional<at::Tensor>(*divisor) : std::nullopt;
+    const auto found = skip ? std::optional<at::Tensor>(*skip) : std::nullopt;
     // The two differ only in where the weight decay enters.
     if (step->decoupled) {
       at::_fused_adamw_(p, g, m, v, {}, t, step->lr, step->beta1, step->beta2, step->weight_decay, step->eps,
-                        /*amsgrad=*/false, /*maximize=*/false);
+                        /*amsgrad=*/false, /*maximize=*/false, scale, found);
     } else {
       at::_fused_adam_(p, g, m, v, {}, t, step->lr, step->beta1, step->beta2, step->weight_decay, step->eps,
-                       /*amsgrad=*/false, /*maximize=*/false);
+                       /*amsgrad=*/false, /*maximize=*/false, scale, found);
     }
   });
 }
 
-extern "C" char* fewstep_lerp(at::Tensor* const* targets, at::Tensor* const* sources, size_t count, double weight) {
+extern "C" char* fewstep_lerp(at::Tensor* const* targets, at::Tensor* const* sources, size_t count,
+                              const double* weights) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    at::_foreach_lerp_(tensors(targets, count), tensors(sources, count), weight);
+    const std::vector<at::Scalar> each(weights, weights + count);
+    at::_foreach_lerp_(tensors(targets, count), tensors(sources, count), at::ArrayRef<at::Scalar>(each));
   });
 }
 
@@ -90,11 +101,10 @@ extern "C" char* fewstep_scale(at::Tensor* const* targets, size_t count, at::Ten
   });
 }
 
-extern "C" char* fewstep_global_norm(at::Tensor* const* values, size_t count, at::Tensor** norm) {
+extern "C" char* fewstep_norms(at::Tensor* const* values, size_t count, at::Tensor** norms) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    const auto norms = at::_foreach_norm(tensors(values, count), 2);
-    *norm = new at::Tensor(at::linalg_vector_norm(at::stack(norms)));
+    *norms = new at::Tensor(at::stack(at::_foreach_norm(tensors(values, count), 2)));
   });
 }
 
@@ -105,6 +115,15 @@ extern "C" char* fewstep_grads(at::Tensor* const* parameters, size_t count, at::
       const auto& gradient = parameters[i]->grad();
       gradients[i] = gradient.defined() ? new at::Tensor(gradient) : nullptr;
     }
+  });
+}
+
+extern "C" char* fewstep_bind_grads(at::Tensor* const* parameters, at::Tensor* const* gradients, size_t count) {
+  return guarded([&] {
+    for (size_t i = 0; i < count; ++i)
+      TORCH_CHECK(parameters[i]->sizes() == gradients[i]->sizes(), "gradient ", i, " has sizes ",
+                  gradients[i]->sizes(), ", its parameter ", parameters[i]->sizes());
+    for (size_t i = 0; i < count; ++i) parameters[i]->mutable_grad() = *gradients[i];
   });
 }
 

@@ -42,30 +42,37 @@ unsafe extern "C" {
         gradients: *const *const C_tensor,
         exp_avg: *const *const C_tensor,
         exp_avg_sq: *const *const C_tensor,
-        steps: *const *const C_tensor,
         count: usize,
+        updates: *const C_tensor,
         step: *const AdamStep,
+        divisor: *const C_tensor,
+        skip: *const C_tensor,
     ) -> Message;
     pub(crate) fn fewstep_lerp(
         targets: *const *const C_tensor,
         sources: *const *const C_tensor,
         count: usize,
-        weight: f64,
+        weights: *const f64,
     ) -> Message;
     pub(crate) fn fewstep_scale(
         targets: *const *const C_tensor,
         count: usize,
         factor: *const C_tensor,
     ) -> Message;
-    pub(crate) fn fewstep_global_norm(
+    pub(crate) fn fewstep_norms(
         values: *const *const C_tensor,
         count: usize,
-        norm: *mut *mut C_tensor,
+        norms: *mut *mut C_tensor,
     ) -> Message;
     pub(crate) fn fewstep_grads(
         parameters: *const *const C_tensor,
         count: usize,
         gradients: *mut *mut C_tensor,
+    ) -> Message;
+    pub(crate) fn fewstep_bind_grads(
+        parameters: *const *const C_tensor,
+        gradients: *const *const C_tensor,
+        count: usize,
     ) -> Message;
     pub(crate) fn fewstep_zero_grads(parameters: *const *const C_tensor, count: usize) -> Message;
 

@@ -9,6 +9,7 @@
 //! - [`fused`] updates whole lists of tensors (Adam, AdamW, moving averages, clipping) in a handful of kernels;
 //! - [`kernels`] are convolution, group normalization and attention for the CPU, faster than libtorch's;
 //! - [`memory_format`] lays tensors out with their channels last;
+//! - [`rebase`] moves tensors into memory that they share;
 //! - [`Generator`] is a random number generator of one's own;
 //! - [`switches`] are libtorch's settings: precision, determinism, choice of kernels, inference mode;
 //! - [`process`] sets the process up for training (threads, memory allocator) and says what it has and uses.
@@ -27,8 +28,10 @@ mod generator;
 pub mod kernels;
 pub mod memory_format;
 pub mod process;
+mod rebase;
 pub mod switches;
 
 pub use autocast::Autocast;
 pub use error::{Error, Result};
 pub use generator::Generator;
+pub use rebase::rebase;

@@ -28,7 +28,7 @@ pub struct Tick {
     pub learning_rate: BTreeMap<String, f64>,
     /// Memory at the tick.
     pub memory: Memory,
-    /// Turns whose loss or gradient was not finite, since the run (or its resumption) started.
+    /// Turns whose loss or gradient was not finite, since the run began.
     pub non_finite: u64,
     /// Whether this is the last tick of the run.
     pub last: bool,

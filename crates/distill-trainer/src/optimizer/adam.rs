@@ -1,8 +1,8 @@
 //! Adam and `AdamW` through libtorch's fused kernels.
 
-use super::{Moments, OptimizerConfig, UpdateRule};
+use super::{Memory, OptimizerConfig, UpdateRule};
 use crate::Result;
-use libtorch_ext::fused;
+use libtorch_ext::fused::{self, AdamStep, OnDevice};
 use tch::Tensor;
 
 /// `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`, `p ← p − lr · m̂ / (√v̂ + ε)`.
@@ -19,9 +19,15 @@ impl Adam {
 }
 
 impl UpdateRule for Adam {
-    fn update(&self, moments: &Moments, grads: &[Tensor], lr: f64) -> Result<()> {
+    fn update(
+        &self,
+        memory: &Memory,
+        grads: &[Tensor],
+        lr: f64,
+        on_device: OnDevice<'_>,
+    ) -> Result<()> {
         let [beta1, beta2] = self.config.betas;
-        let step = fused::AdamStep {
+        let step = AdamStep {
             lr,
             beta1,
             beta2,
@@ -29,7 +35,7 @@ impl UpdateRule for Adam {
             weight_decay: self.config.weight_decay,
             decoupled: self.decoupled,
         };
-        let Moments { params, exp_avg, exp_avg_sq, steps } = moments;
-        Ok(fused::adam_step(params, grads, exp_avg, exp_avg_sq, steps, &step)?)
+        let Memory { weights, exp_avg, exp_avg_sq, updates } = memory;
+        Ok(fused::adam_step(weights, grads, exp_avg, exp_avg_sq, updates, &step, on_device)?)
     }
 }

@@ -1,104 +1,46 @@
 //! Optimizers whose whole state can be saved.
 
 mod adam;
+mod config;
 mod radam;
 
-use crate::{Error, Result};
-use diffusion_core::{Parameters, State};
-use serde::{Deserialize, Serialize};
+pub use config::{Algorithm, OptimizerConfig};
+
+use crate::Result;
+use diffusion_core::{FlatParameters, Parameters, State};
+use libtorch_ext::fused::OnDevice;
+use std::rc::Rc;
 use tch::{Kind, Tensor};
 
-/// Which update rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Algorithm {
-    /// Adam (Kingma & Ba 2015); weight decay is added to the gradient.
-    Adam,
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
-    AdamW,
-    /// Rectified Adam (Liu et al. 2020); what consistency models are trained with.
-    RAdam,
-}
-
-/// An optimizer's settings; the defaults are PyTorch's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimizerConfig {
-    /// The update rule.
-    pub algorithm: Algorithm,
-    /// The learning rate before any schedule.
-    pub lr: f64,
-    /// Decay of the first and second moment.
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-    /// Whether `RAdam`'s weight decay shrinks the weights directly; `AdamW`'s always does.
-    pub decoupled_weight_decay: bool,
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self {
-            algorithm: Algorithm::Adam,
-            lr: 1e-3,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: 0.0,
-            decoupled_weight_decay: false,
-        }
-    }
-}
-
-impl OptimizerConfig {
-    /// These settings with another learning rate.
-    #[must_use]
-    pub fn with_lr(self, lr: f64) -> Self {
-        Self { lr, ..self }
-    }
-
-    /// Checks the values.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the first field that makes no sense.
-    pub fn validate(&self, prefix: &str) -> Result<()> {
-        let check = |ok: bool, field: &str, value: f64, expected| {
-            let field = format!("{prefix}.{field}");
-            if ok {
-                Ok(())
-            } else {
-                Err(Error::Config { field, value: value.to_string(), expected })
-            }
-        };
-        check(self.lr.is_finite() && self.lr > 0.0, "lr", self.lr, "must be positive")?;
-        for beta in self.betas {
-            check((0.0..1.0).contains(&beta), "betas", beta, "must be in [0, 1)")?;
-        }
-        check(self.eps.is_finite() && self.eps > 0.0, "eps", self.eps, "must be positive")?;
-        let decay = self.weight_decay;
-        check(decay.is_finite() && decay >= 0.0, "weight_decay", decay, "must not be negative")
-    }
-}
-
-/// The first and second moments of some parameters, with the parameters themselves.
+/// The memory of some parameters and of their moments, run by run, and how often they were updated.
 #[derive(Debug)]
-struct Moments {
-    params: Vec<Tensor>,
+struct Memory {
+    weights: Vec<Tensor>,
     exp_avg: Vec<Tensor>,
     exp_avg_sq: Vec<Tensor>,
-    /// Updates of each parameter, `f32` scalars as the fused kernels want them.
-    steps: Vec<Tensor>,
+    /// An `f32` scalar on the device, as the fused kernels want it.
+    updates: Tensor,
 }
 
-/// One update of every parameter that has a gradient.
+/// One update of every parameter.
 trait UpdateRule: std::fmt::Debug {
-    fn update(&self, moments: &Moments, grads: &[Tensor], lr: f64) -> Result<()>;
+    /// `grads` are cut into the same runs as the memory; they may be overwritten.
+    fn update(
+        &self,
+        memory: &Memory,
+        grads: &[Tensor],
+        lr: f64,
+        on_device: OnDevice<'_>,
+    ) -> Result<()>;
 }
 
 /// An optimizer over the trained tensors of one player.
 ///
-/// Unlike tch's, its state is plain tensors that go into a checkpoint by parameter name.
+/// Unlike tch's, its state is plain tensors that go into a checkpoint by parameter name, and an update is a handful of
+/// kernels over flat memory, whatever the number of parameters: making an optimizer
+/// [flattens](Parameters::flatten) the parameters.
+///
+/// A parameter that has no gradient counts as one whose gradient is zero: its moments fade and still move it.
 ///
 /// # Example
 /// ```
@@ -108,7 +50,7 @@ trait UpdateRule: std::fmt::Debug {
 ///
 /// let mut params = Parameters::new(Device::Cpu);
 /// let w = params.trainable("w", Tensor::from(1f32));
-/// let mut adam = Optimizer::new(&OptimizerConfig::default().with_lr(0.1), &params);
+/// let mut adam = Optimizer::new(&OptimizerConfig::default().with_lr(0.1), &params)?;
 /// (&w * &w).backward();
 /// adam.step(0.1)?;
 /// assert!((w.double_value(&[]) - 0.9).abs() < 1e-6); // Adam's first step has the length of the learning rate
@@ -116,59 +58,84 @@ trait UpdateRule: std::fmt::Debug {
 /// ```
 #[derive(Debug)]
 pub struct Optimizer {
-    names: Vec<String>,
-    moments: Moments,
+    flat: Rc<FlatParameters>,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    memory: Memory,
     rule: Box<dyn UpdateRule>,
 }
 
 impl Optimizer {
     /// A fresh optimizer over the trained tensors of `parameters`.
-    pub fn new(config: &OptimizerConfig, parameters: &Parameters) -> Self {
-        let _guard = tch::no_grad_guard();
-        let params: Vec<Tensor> = parameters.trained().map(|p| p.tensor.shallow_clone()).collect();
-        let zeros = || params.iter().map(Tensor::zeros_like).collect::<Vec<_>>();
-        let step = |p: &Tensor| Tensor::zeros([0i64; 0], (Kind::Float, p.device()));
-        let (exp_avg, exp_avg_sq) = (zeros(), zeros());
-        let steps = params.iter().map(step).collect();
-        let names = parameters.trained().map(|p| p.name.clone()).collect();
+    ///
+    /// # Errors
+    /// If the tensors are not all of one kind.
+    pub fn new(config: &OptimizerConfig, parameters: &Parameters) -> Result<Self> {
+        Ok(Self::over(config, Rc::new(parameters.flatten(|_| true)?)))
+    }
+
+    /// A fresh optimizer over flat parameters.
+    pub(crate) fn over(config: &OptimizerConfig, flat: Rc<FlatParameters>) -> Self {
+        let device = flat.device();
+        let [exp_avg, exp_avg_sq] = [(); 2].map(|()| flat.layout().zeros(device));
+        let memory = Memory {
+            weights: flat.weights().iter().map(Tensor::shallow_clone).collect(),
+            exp_avg: flat.runs(&exp_avg),
+            exp_avg_sq: flat.runs(&exp_avg_sq),
+            updates: Tensor::zeros([0i64; 0], (Kind::Float, device)),
+        };
         let rule: Box<dyn UpdateRule> = match config.algorithm {
             Algorithm::Adam => Box::new(adam::Adam::new(config, false)),
             Algorithm::AdamW => Box::new(adam::Adam::new(config, true)),
             Algorithm::RAdam => Box::new(radam::RAdam::new(config)),
         };
-        Self { names, moments: Moments { params, exp_avg, exp_avg_sq, steps }, rule }
+        Self { flat, exp_avg, exp_avg_sq, memory, rule }
     }
 
-    /// Moves every parameter that has a gradient. Gradients are kept.
+    /// Moves every parameter by its gradient. Gradients are kept.
     ///
     /// # Errors
     /// If libtorch fails.
     pub fn step(&mut self, lr: f64) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let grads: Vec<Tensor> = self.moments.params.iter().map(Tensor::grad).collect();
-        if grads.iter().all(Tensor::defined) {
-            return self.rule.update(&self.moments, &grads, lr);
-        }
-        let with_grad: Vec<usize> = (0..grads.len()).filter(|&i| grads[i].defined()).collect();
-        let pick = |all: &[Tensor]| with_grad.iter().map(|&i| all[i].shallow_clone()).collect();
-        let moments = Moments {
-            params: pick(&self.moments.params),
-            exp_avg: pick(&self.moments.exp_avg),
-            exp_avg_sq: pick(&self.moments.exp_avg_sq),
-            steps: pick(&self.moments.steps),
-        };
-        self.rule.update(&moments, &pick(&grads), lr)
-    }
-
-    /// Everything to save, by parameter name.
-    pub fn state(&self) -> State {
-        let mut state = State::default();
-        for (prefix, tensors) in self.named() {
-            for (name, tensor) in self.names.iter().zip(tensors) {
-                state.tensors.insert(format!("{prefix}.{name}"), tensor.copy());
+        let grads = self.exp_avg.zeros_like();
+        let views = self.flat.layout().views(&grads);
+        for (mut view, param) in views.into_iter().zip(self.flat.tensors()) {
+            let grad = param.grad();
+            if grad.defined() {
+                let _guard = tch::no_grad_guard();
+                view.f_copy_(&grad).map_err(diffusion_core::Error::Torch)?;
             }
         }
-        state
+        self.update(&self.flat.runs(&grads), lr, OnDevice::default())
+    }
+
+    /// What it moves.
+    pub fn parameters(&self) -> &FlatParameters {
+        &self.flat
+    }
+
+    /// The same by gradients in flat memory, cut into [`FlatParameters::runs`]; they may be overwritten. Nothing waits
+    /// for the device.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn update(&self, grads: &[Tensor], lr: f64, on_device: OnDevice<'_>) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        self.rule.update(&self.memory, grads, lr, on_device)
+    }
+
+    /// Forgets the moments and the count of updates.
+    pub fn reset(&mut self) {
+        let _guard = tch::no_grad_guard();
+        for tensor in [&mut self.exp_avg, &mut self.exp_avg_sq, &mut self.memory.updates] {
+            let _ = tensor.zero_();
+        }
+    }
+
+    /// Everything to save: `exp_avg.NAME` and `exp_avg_sq.NAME` by parameter name, and `step`, the count of updates.
+    pub fn state(&self) -> State {
+        let named = |(name, tensor): (String, Tensor)| (name, tensor.copy());
+        State { tensors: self.named().map(named).collect(), ..State::default() }
     }
 
     /// Continues from a saved state.
@@ -176,17 +143,18 @@ impl Optimizer {
     /// # Errors
     /// If an entry is missing or has another shape.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
-        for (prefix, tensors) in self.named() {
-            for (name, tensor) in self.names.iter().zip(tensors) {
-                state.copy_into(&format!("{prefix}.{name}"), tensor)?;
-            }
-        }
-        Ok(())
+        Ok(self.named().try_for_each(|(name, tensor)| state.copy_into(&name, &tensor))?)
     }
 
-    fn named(&self) -> [(&'static str, &[Tensor]); 3] {
-        let Moments { exp_avg, exp_avg_sq, steps, .. } = &self.moments;
-        [("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq), ("step", steps)]
+    /// The tensors of the state, as views of the memory.
+    fn named(&self) -> impl Iterator<Item = (String, Tensor)> {
+        let layout = self.flat.layout();
+        let moments = [("exp_avg", &self.exp_avg), ("exp_avg_sq", &self.exp_avg_sq)];
+        let by_name = moments.into_iter().flat_map(move |(prefix, buffer)| {
+            let names = layout.names().map(move |name| format!("{prefix}.{name}"));
+            names.zip(layout.views(buffer))
+        });
+        by_name.chain([("step".to_owned(), self.memory.updates.shallow_clone())])
     }
 }
 
@@ -199,7 +167,7 @@ mod tests {
         let mut params = Parameters::new(Device::Cpu);
         let w = params.trainable("w", Tensor::from_slice(&[3f32, -2.0]));
         let config = OptimizerConfig { algorithm, ..OptimizerConfig::default() };
-        let optimizer = Optimizer::new(&config, &params);
+        let optimizer = Optimizer::new(&config, &params).unwrap();
         (params, optimizer, w)
     }
 
@@ -236,9 +204,52 @@ mod tests {
         }
     }
 
+    /// On the device a skipped update is one that the kernels leave out.
     #[test]
-    fn nonsense_is_refused_by_name() {
-        let error = OptimizerConfig::default().with_lr(-1.0).validate("roles.student.optimizer");
-        assert!(error.unwrap_err().to_string().starts_with("`roles.student.optimizer.lr` = -1"));
+    fn a_skipped_update_changes_nothing() {
+        for algorithm in [Algorithm::Adam, Algorithm::AdamW, Algorithm::RAdam] {
+            let config =
+                OptimizerConfig { algorithm, weight_decay: 0.1, ..OptimizerConfig::default() };
+            let mut params = Parameters::new(Device::Cpu);
+            let w = params.trainable("w", Tensor::from_slice(&[3f32, -2.0]));
+            let optimizer = Optimizer::new(&config, &params).unwrap();
+            let update = |grad: f64, skip: f32| {
+                let grads = [optimizer.exp_avg.full_like(grad)];
+                let skip = Tensor::from(skip);
+                let on_device = OnDevice { skip: Some(&skip), divisor: None };
+                optimizer.update(&grads, 0.05, on_device).unwrap();
+            };
+            (0..7).for_each(|_| update(1.0, 0.0));
+            let (before, state) = (w.detach().copy(), optimizer.state());
+            update(f64::NAN, 1.0);
+            assert_eq!(w.detach(), before, "{algorithm:?}");
+            assert_eq!(optimizer.state().tensors, state.tensors, "{algorithm:?}");
+            update(1.0, 0.0);
+            assert_ne!(w.detach(), before, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_divisor_clips_and_a_reset_forgets() {
+        for algorithm in [Algorithm::Adam, Algorithm::RAdam] {
+            let take = |grad: f64, divisor: f64| {
+                let (_params, mut optimizer, w) = quadratic(algorithm);
+                let divisor = Tensor::from(divisor as f32);
+                let on_device = OnDevice { divisor: Some(&divisor), skip: None };
+                let grads = [optimizer.exp_avg.full_like(grad)];
+                optimizer.update(&grads, 0.05, on_device).unwrap();
+                let state = optimizer.state();
+                optimizer.reset();
+                assert!(
+                    optimizer
+                        .state()
+                        .tensors
+                        .values()
+                        .all(|t| t.count_nonzero(None).int64_value(&[]) == 0)
+                );
+                (w.detach().copy(), state.tensors)
+            };
+            assert_eq!(take(8.0, 4.0), take(2.0, 1.0), "{algorithm:?}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Rectified Adam, as `torch.optim.RAdam` computes it.
 
-use super::{Moments, OptimizerConfig, UpdateRule};
+use super::{Memory, OptimizerConfig, UpdateRule};
 use crate::Result;
-use tch::Tensor;
+use libtorch_ext::fused::OnDevice;
+use tch::{Kind, Tensor};
 
 /// Adam whose adaptive step is held back while the second moment is still too uncertain.
 ///
@@ -26,46 +27,97 @@ impl RAdam {
         Self { config: config.clone() }
     }
 
-    /// The factor of `m / (√v + ε)`, or of `m` alone while there is no rectification.
-    fn scale(&self, k: f64) -> (f64, bool) {
+    /// The factor of `m / (√v + ε)`, or of `m` alone while there is no rectification, after `k` updates; and 1 or 0 for
+    /// whether there is. Both are computed on the device, in `f64`, and returned in `f32`.
+    fn scale(&self, k: &Tensor) -> (Tensor, Tensor) {
         let [beta1, beta2] = self.config.betas;
-        let correction1 = 1.0 - beta1.powf(k);
-        let correction2 = 1.0 - beta2.powf(k);
+        let k = k.to_kind(Kind::Double);
+        let correction = |beta: f64| -Tensor::pow_scalar(beta, &k) + 1.0;
+        let (correction1, correction2) = (correction(beta1), correction(beta2));
         let rho_inf = 2.0 / (1.0 - beta2) - 1.0;
-        let rho = rho_inf - 2.0 * k * (1.0 - correction2) / correction2;
-        if rho <= 5.0 {
-            return (1.0 / correction1, false);
+        let rho: Tensor = -(&k * 2.0) * (-&correction2 + 1.0) / &correction2 + rho_inf;
+        let rectified = rho.gt(5.0);
+        let normal = rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0));
+        let square: Tensor = (&rho - 4.0) * (&rho - 2.0) / &rho * normal * correction2;
+        let scale = square.sqrt().where_self(&rectified, &k.ones_like()) / correction1;
+        (scale.to_kind(Kind::Float), rectified.to_kind(Kind::Float))
+    }
+
+    /// One run of memory; `keep` is 1, or 0 if nothing may move.
+    fn move_run(&self, run: Run<'_>, lr: f64, scale: &Tensor, rectified: &Tensor, keep: &Tensor) {
+        let OptimizerConfig { betas: [beta1, beta2], eps, weight_decay, .. } = self.config;
+        let [mut param, mut grad, mut exp_avg, mut exp_avg_sq] = run.map(Tensor::shallow_clone);
+        if weight_decay != 0.0 {
+            if self.config.decoupled_weight_decay {
+                param *= -(keep * (lr * weight_decay)) + 1.0;
+            } else {
+                grad += &param * weight_decay;
+            }
         }
-        let rectify =
-            ((rho - 4.0) * (rho - 2.0) * rho_inf) / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho);
-        (rectify.sqrt() * correction2.sqrt() / correction1, true)
+        let (fresh1, fresh2) = (keep * (1.0 - beta1), keep * (1.0 - beta2));
+        let _ = exp_avg.lerp_tensor_(&grad, &fresh1);
+        exp_avg_sq *= -&fresh2 + 1.0;
+        let _ = exp_avg_sq.addcmul_(&(&grad * fresh2), &grad);
+        // √v + ε where the step is rectified, otherwise 1.
+        let mut divisor = exp_avg_sq.sqrt();
+        divisor *= rectified;
+        divisor += rectified * eps + (-rectified + 1.0);
+        let direction = exp_avg.divide_out(&divisor, &divisor);
+        let _ = param.addcmul_(&direction, &(scale * keep * -lr));
     }
 }
 
+/// Weights, gradients, first and second moments.
+type Run<'a> = [&'a Tensor; 4];
+
 impl UpdateRule for RAdam {
-    fn update(&self, moments: &Moments, grads: &[Tensor], lr: f64) -> Result<()> {
-        let OptimizerConfig { betas: [beta1, beta2], eps, weight_decay, .. } = self.config;
+    fn update(
+        &self,
+        memory: &Memory,
+        grads: &[Tensor],
+        lr: f64,
+        on_device: OnDevice<'_>,
+    ) -> Result<()> {
+        let Memory { weights, exp_avg, exp_avg_sq, updates } = memory;
+        let keep = on_device.skip.map_or_else(|| updates.ones_like(), |skip| -skip + 1.0);
+        let _ = updates.shallow_clone().g_add_(&keep);
+        let (scale, rectified) = self.scale(updates);
         for (i, grad) in grads.iter().enumerate() {
-            let mut param = moments.params[i].shallow_clone();
-            let mut exp_avg = moments.exp_avg[i].shallow_clone();
-            let mut exp_avg_sq = moments.exp_avg_sq[i].shallow_clone();
-            let mut step = moments.steps[i].shallow_clone();
-            let _ = step.g_add_scalar_(1.0);
-            let (scale, rectified) = self.scale(step.double_value(&[]));
             let mut grad = grad.shallow_clone();
-            if weight_decay != 0.0 {
-                if self.config.decoupled_weight_decay {
-                    let _ = param.g_mul_scalar_(1.0 - lr * weight_decay);
-                } else {
-                    grad += &param * weight_decay;
-                }
+            if let Some(divisor) = on_device.divisor {
+                let _ = grad.divide_(divisor);
             }
-            let _ = exp_avg.lerp_(&grad, 1.0 - beta1);
-            let _ = exp_avg_sq.g_mul_scalar_(beta2).addcmul_(&(&grad * (1.0 - beta2)), &grad);
-            let update: Tensor =
-                if rectified { &exp_avg / (exp_avg_sq.sqrt() + eps) } else { exp_avg };
-            param -= update * (lr * scale);
+            if let Some(skip) = on_device.skip {
+                // What is not finite would reach the moments even times 0.
+                let _ = grad.masked_fill_(&skip.to_kind(Kind::Bool), 0.0);
+            }
+            let run = [&weights[i], &grad, &exp_avg[i], &exp_avg_sq[i]];
+            self.move_run(run, lr, &scale, &rectified, &keep);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The scale before and after rectification sets in, against the formula in `f64`.
+    #[test]
+    fn the_scale_follows_its_formula() {
+        let rule = RAdam::new(&OptimizerConfig::default());
+        let at = |k: f64| {
+            let (scale, rectified) = rule.scale(&Tensor::from(k as f32));
+            (scale.double_value(&[]), rectified.double_value(&[]))
+        };
+        // ρ∞ = 1999 and ρ(k) = ρ∞ − 2k · 0.999ᵏ / (1 − 0.999ᵏ), which passes 5 between 5 and 6 updates.
+        let (early, rectified) = at(5.0);
+        assert!((early - 1.0 / (1.0 - 0.9f64.powi(5))).abs() < 1e-6 && rectified == 0.0);
+        let (late, rectified) = at(100.0);
+        let (c1, c2) = (1.0 - 0.9f64.powi(100), 1.0 - 0.999f64.powi(100));
+        let rho = 1999.0 - 200.0 * (1.0 - c2) / c2;
+        let r = ((rho - 4.0) * (rho - 2.0) * 1999.0 / (1995.0 * 1997.0 * rho)).sqrt();
+        assert!((late - r * c2.sqrt() / c1).abs() < 1e-6 && rectified == 1.0, "{late}");
+        assert_eq!([at(5.0).1, at(6.0).1], [0.0, 1.0]);
     }
 }

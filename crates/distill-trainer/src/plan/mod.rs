@@ -53,7 +53,7 @@ pub struct DiskPlan {
 pub struct Plan {
     /// What is run.
     pub label: String,
-    /// Images of a step.
+    /// Images that are differentiated together: those of a step, or of a micro-batch.
     pub batch: usize,
     /// Where it runs.
     pub device: Device,
@@ -98,7 +98,7 @@ impl<M: DistillMethod> Trainer<M> {
         let on_host = if self.device == Device::Cpu { counted } else { 0 };
         Ok(Plan {
             label: self.label.clone(),
-            batch: self.config.batch,
+            batch: self.images_at_once(),
             device: self.device,
             gradients: self.largest_gradients(&roles),
             roles,

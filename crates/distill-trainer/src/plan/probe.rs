@@ -1,9 +1,8 @@
 //! What one step takes, measured on a few images before the first one.
 
 use super::room::Meter;
-use crate::{DistillMethod, Precision, Result, Trainer, Turn};
-use diffusion_core::{Batch, BatchSource, Error as CoreError, Noise};
-use libtorch_ext::Autocast;
+use crate::{DistillMethod, Result, Trainer, Turn};
+use diffusion_core::{Batch, BatchSource, Noise};
 
 /// The larger one of the two numbers of images that are measured.
 const IMAGES: usize = 4;
@@ -43,7 +42,8 @@ impl<M: DistillMethod> Trainer<M> {
     /// weights and place in the data stay as they are.
     pub(super) fn probe(&mut self, source: &mut dyn BatchSource) -> Result<Option<TurnMemory>> {
         let Some(meter) = Meter::new(self.device) else { return Ok(None) };
-        let large = self.config.batch.min(IMAGES);
+        let part = self.images_at_once();
+        let large = part.min(IMAGES);
         let place = source.state();
         let batch = source.next_batch(large);
         source.restore(&place)?;
@@ -60,23 +60,18 @@ impl<M: DistillMethod> Trainer<M> {
                 *bytes = (peak - *first.get_or_insert(before)) as f64;
             }
             let turn = TurnMemory::through(points);
-            let batch = self.config.batch;
-            largest = largest.into_iter().chain([turn]).max_by_key(|turn| turn.at(batch));
+            largest = largest.into_iter().chain([turn]).max_by_key(|turn| turn.at(part));
         }
         Ok(largest)
     }
 
     /// Differentiates a turn's objective and forgets the gradients.
-    fn try_turn(&self, turn: &Turn, batch: &Batch) -> Result<()> {
-        self.players.iter().for_each(|player| player.freeze(!turn.trains.contains(&player.role)));
-        let mut noise = Noise::new(self.config.seed).stream("plan").on(self.device);
-        let bf16 = self.config.precision == Precision::Bf16;
-        let objective = {
-            let _bf16 = bf16.then(|| Autocast::bf16(self.device));
-            self.method.objective(turn, batch, self.progress, &mut noise)
-        };
-        objective.loss.f_backward().map_err(CoreError::Torch)?;
-        self.players.iter().try_for_each(|player| player.clear_grads())
+    fn try_turn(&mut self, turn: &Turn, batch: &Batch) -> Result<()> {
+        let noise = Noise::new(self.config.seed).stream("plan").on(self.device);
+        let noise = std::mem::replace(&mut self.noise, noise);
+        let result = self.gradients(turn, batch);
+        self.noise = noise;
+        result.map(drop)
     }
 }
 

@@ -32,7 +32,7 @@ impl Config {
     fn averages(&self, weights: &Tensor, ema: EmaConfig, late: bool) -> Result<Vec<Tensor>> {
         let mut parameters = Parameters::new(Device::Cpu);
         let mut present = parameters.trainable("w", weights.get(0));
-        let mut ema = Ema::new(ema, &parameters);
+        let mut ema = Ema::new(ema, &parameters)?;
         let mut averages = Vec::new();
         for step in 0..self.steps {
             tch::no_grad(|| present.copy_(&weights.get(step as i64 + 1)));

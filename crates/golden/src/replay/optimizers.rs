@@ -6,8 +6,8 @@ use super::{Replayed, config};
 use crate::Result;
 use diffusion_core::{Batch, BatchSource, Cond, Generator, Noise, Parameters, State};
 use distill_trainer::{
-    Decay, DistillMethod, Flow, Objective, Observer, OptimizerConfig, Player, Progress, Role,
-    RoleConfig, Tick, TrainConfig, Trainer, Turn,
+    Decay, DistillMethod, Flow, Objective, Observer, OptimizerConfig, Player, Precision, Progress,
+    Role, RoleConfig, Tick, TrainConfig, Trainer, Turn,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -55,6 +55,7 @@ impl Config {
             batch: 1,
             kimg: self.steps.unwrap_or(STEPS) as f64 / 1000.0,
             tick_kimg: 0.001,
+            precision: Precision::F32,
             roles: BTreeMap::from([(PLAYER.to_string(), role)]),
             ..TrainConfig::default()
         })

@@ -1,9 +1,10 @@
 //! Adam and AdamW.
 
 use super::check_length;
-use crate::Result;
 use crate::ffi::{self, check, pointers};
-use tch::Tensor;
+use crate::{Error, Result};
+use std::ptr::null;
+use tch::{Kind, Tensor};
 
 /// The settings of one [`adam_step`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +23,32 @@ pub struct AdamStep {
     pub decoupled: bool,
 }
 
+/// Scalars of a step that stay on the device, so that deciding them waits for nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnDevice<'a> {
+    /// All gradients are divided by it first, in place: an `f32` scalar, such as the factor of gradient clipping
+    /// upside down.
+    pub divisor: Option<&'a Tensor>,
+    /// Where it is 1, nothing moves and nothing is counted; 0 steps as usual. An `f32` scalar.
+    pub skip: Option<&'a Tensor>,
+}
+
+impl OnDevice<'_> {
+    fn check(&self) -> Result<()> {
+        for (name, scalar) in [("divisor", self.divisor), ("skip", self.skip)] {
+            if let Some(scalar) = scalar
+                && (scalar.kind() != Kind::Float || scalar.numel() != 1)
+            {
+                let message = format!("{name} must be an f32 scalar, not {scalar:?}");
+                return Err(Error::Torch { operation: NAME, message });
+            }
+        }
+        Ok(())
+    }
+}
+
+const NAME: &str = "fused::adam_step";
+
 /// One step of Adam or AdamW, in place, over all parameters at once.
 ///
 /// ```text
@@ -33,8 +60,8 @@ pub struct AdamStep {
 /// ```
 ///
 /// # Shapes
-/// `grads[i]`, `exp_avg[i]` (m) and `exp_avg_sq[i]` (v) as `params[i]`, on the same device; `steps[i]` (t) is an `f32`
-/// scalar per parameter, the number of steps taken so far, incremented here. The moments must also lie in memory as
+/// `grads[i]`, `exp_avg[i]` (m) and `exp_avg_sq[i]` (v) as `params[i]`, on the same device; `updates` (t) is an `f32`
+/// scalar on that device, the number of steps taken so far, incremented here. The moments must also lie in memory as
 /// their parameter does, which `zeros_like` gives; gradients may lie in any way.
 ///
 /// # Gradient
@@ -49,13 +76,13 @@ pub struct AdamStep {
 ///
 /// # Example
 /// ```
-/// use libtorch_ext::fused::{AdamStep, adam_step};
+/// use libtorch_ext::fused::{AdamStep, OnDevice, adam_step};
 /// use tch::Tensor;
 /// let p = [Tensor::from_slice(&[1f32, -1.0])];
 /// let g = [Tensor::from_slice(&[0.5f32, -2.0])];
-/// let (m, v, t) = ([p[0].zeros_like()], [p[0].zeros_like()], [Tensor::from(0f32)]);
+/// let (m, v, t) = ([p[0].zeros_like()], [p[0].zeros_like()], Tensor::from(0f32));
 /// let step = AdamStep { lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false };
-/// adam_step(&p, &g, &m, &v, &t, &step)?;
+/// adam_step(&p, &g, &m, &v, &t, &step, OnDevice::default())?;
 /// // The first step moves every parameter by the learning rate, against the sign of its gradient.
 /// assert!((p[0].double_value(&[0]) - 0.9).abs() < 1e-6 && (p[0].double_value(&[1]) + 0.9).abs() < 1e-6);
 /// # Ok::<(), libtorch_ext::Error>(())
@@ -65,31 +92,35 @@ pub fn adam_step(
     grads: &[Tensor],
     exp_avg: &[Tensor],
     exp_avg_sq: &[Tensor],
-    steps: &[Tensor],
+    updates: &Tensor,
     step: &AdamStep,
+    on_device: OnDevice<'_>,
 ) -> Result<()> {
-    const NAME: &str = "fused::adam_step";
-    for (list, tensors) in
-        [("gradients", grads), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq), ("steps", steps)]
+    for (list, tensors) in [("gradients", grads), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)]
     {
         check_length(NAME, list, params.len(), tensors.len())?;
     }
     if params.is_empty() {
         return Ok(());
     }
+    on_device.check()?;
     let &AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled } = step;
     let step = ffi::AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled };
-    let [p, g, m, v, t] = [params, grads, exp_avg, exp_avg_sq, steps].map(pointers);
-    // SAFETY: five lists of `params.len()` pointers to tensors that are borrowed for the call, and a valid struct.
+    let [p, g, m, v] = [params, grads, exp_avg, exp_avg_sq].map(pointers);
+    let pointer = |scalar: Option<&Tensor>| scalar.map_or(null(), |scalar| scalar.as_ptr());
+    // SAFETY: four lists of `params.len()` pointers to tensors, three single ones of which two may be null, and a valid
+    // struct, all borrowed for the call.
     let message = unsafe {
         ffi::fewstep_adam_step(
             p.as_ptr(),
             g.as_ptr(),
             m.as_ptr(),
             v.as_ptr(),
-            t.as_ptr(),
             p.len(),
+            updates.as_ptr(),
             &raw const step,
+            pointer(on_device.divisor),
+            pointer(on_device.skip),
         )
     };
     check(NAME, message)
@@ -98,8 +129,7 @@ pub fn adam_step(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     const SHAPES: [&[i64]; 3] = [&[7], &[3, 2, 3, 3], &[]];
 
@@ -137,7 +167,7 @@ mod tests {
         let p: Vec<Tensor> =
             SHAPES.iter().map(|shape| wave(shape, 0.1).set_requires_grad(true)).collect();
         let (m, v) = (zeros_like(&p), zeros_like(&p));
-        let t: Vec<Tensor> = p.iter().map(|_| Tensor::from(0f32)).collect();
+        let t = Tensor::from(0f32);
         let mut expected: Vec<[Tensor; 3]> = p
             .iter()
             .map(|p| {
@@ -147,7 +177,7 @@ mod tests {
             .collect();
         for n in 1..=5 {
             let g: Vec<Tensor> = SHAPES.iter().map(|shape| wave(shape, f64::from(n))).collect();
-            adam_step(&p, &g, &m, &v, &t, &step).unwrap();
+            adam_step(&p, &g, &m, &v, &t, &step, OnDevice::default()).unwrap();
             for (state, g) in expected.iter_mut().zip(&g) {
                 let [p, m, v] = &*state;
                 *state = formula(p, &g.to_kind(Kind::Double), m, v, n, &step);
@@ -159,8 +189,8 @@ mod tests {
                 let error = (found.detach() - expected).abs().max().double_value(&[]);
                 assert!(error < 1e-6, "tensor {i} is off by {error}");
             }
-            assert_eq!(t[i].double_value(&[]), 5.0);
         }
+        assert_eq!(t.double_value(&[]), 5.0);
     }
 
     const ADAM: AdamStep = AdamStep {
@@ -199,7 +229,8 @@ mod tests {
         let after = |g: Tensor| {
             let p = [wave(&[4, 3], 0.0)];
             let (m, v) = (zeros_like(&p), zeros_like(&p));
-            adam_step(&p, &[g], &m, &v, &[Tensor::from(0f32)], &ADAM).unwrap();
+            let t = Tensor::from(0f32);
+            adam_step(&p, &[g], &m, &v, &t, &ADAM, OnDevice::default()).unwrap();
             p[0].copy()
         };
         assert_eq!(after(g), after(transposed));
@@ -208,7 +239,7 @@ mod tests {
     #[test]
     fn lists_of_different_lengths_are_refused() {
         let p = [wave(&[2], 0.0)];
-        let error = adam_step(&p, &[], &p, &p, &p, &ADAM).unwrap_err();
+        let error = adam_step(&p, &[], &p, &p, &p[0], &ADAM, OnDevice::default()).unwrap_err();
         assert!(matches!(
             error,
             Error::LengthMismatch { list: "gradients", expected: 1, found: 0, .. }
@@ -220,11 +251,49 @@ mod tests {
         let p = [wave(&[4, 3], 0.0)];
         let g = [wave(&[4, 3], 1.0)];
         let m = [wave(&[4, 3], 0.0).tr().contiguous().tr()];
-        let t = [Tensor::from(0f32)];
-        let error = adam_step(&p, &g, &m, &zeros_like(&p), &t, &ADAM).unwrap_err();
+        let t = Tensor::from(0f32);
+        let refused = |g: &[Tensor], m: &[Tensor], v: &[Tensor]| {
+            adam_step(&p, g, m, v, &t, &ADAM, OnDevice::default()).unwrap_err()
+        };
+        let error = refused(&g, &m, &zeros_like(&p));
         assert!(error.to_string().contains("zeros_like(parameter)"), "{error}");
-        let error = adam_step(&p, &[wave(&[3, 4], 1.0)], &p, &p, &t, &ADAM).unwrap_err();
+        let error = refused(&[wave(&[3, 4], 1.0)], &p, &p);
         assert!(error.to_string().contains("gradient 0 has sizes [3, 4]"), "{error}");
-        assert_eq!((&p[0], t[0].double_value(&[])), (&wave(&[4, 3], 0.0), 0.0));
+        assert_eq!((&p[0], t.double_value(&[])), (&wave(&[4, 3], 0.0), 0.0));
+    }
+
+    #[test]
+    fn a_divisor_acts_as_if_the_gradients_were_smaller() {
+        let after = |g: Tensor, divisor: Option<&Tensor>| {
+            let p = [wave(&[40], 0.0)];
+            let (m, v, t) = (zeros_like(&p), zeros_like(&p), Tensor::from(0f32));
+            // A large `eps` makes the step depend on the gradient's length.
+            let step = AdamStep { eps: 1.0, ..ADAM };
+            adam_step(&p, &[g], &m, &v, &t, &step, OnDevice { divisor, skip: None }).unwrap();
+            p[0].copy()
+        };
+        let four = Tensor::from(4f32);
+        assert_eq!(after(wave(&[40], 1.0), Some(&four)), after(wave(&[40], 1.0) / 4.0, None));
+        let wrong = OnDevice { divisor: Some(&wave(&[2], 0.0)), skip: None };
+        assert!(wrong.check().unwrap_err().to_string().contains("divisor"));
+    }
+
+    #[test]
+    fn a_skipped_step_moves_and_counts_nothing() {
+        for decoupled in [false, true] {
+            let step = AdamStep { decoupled, weight_decay: 0.1, ..ADAM };
+            let p = [wave(&[40], 0.0)];
+            let (m, v, t) = (zeros_like(&p), zeros_like(&p), Tensor::from(0f32));
+            let take = |g: Tensor, skip: f32| {
+                let skip = Tensor::from(skip);
+                let on_device = OnDevice { skip: Some(&skip), divisor: None };
+                adam_step(&p, &[g], &m, &v, &t, &step, on_device).unwrap();
+            };
+            take(wave(&[40], 1.0), 0.0);
+            let before = [&p[0], &m[0], &v[0], &t].map(Tensor::copy);
+            take(wave(&[40], 1.0) * f64::NAN, 1.0);
+            assert_eq!([&p[0], &m[0], &v[0], &t].map(Tensor::copy), before);
+            assert_eq!(t.double_value(&[]), 1.0);
+        }
     }
 }

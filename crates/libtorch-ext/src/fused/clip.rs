@@ -5,10 +5,12 @@ use crate::ffi::{self, check, pointers};
 use std::ptr::null_mut;
 use tch::Tensor;
 
-/// The Euclidean norm of all tensors together, as a scalar on their device.
+/// The Euclidean norm of every tensor, as one vector on their device.
+///
+/// A norm that is not finite points to the tensor that holds NaN or an infinity (or values whose squares overflow).
 ///
 /// # Shapes
-/// `tensors`: any, on one device; returns `[]`.
+/// `tensors`: any, on one device; returns `[tensors.len()]`.
 ///
 /// # Gradient
 /// None is recorded.
@@ -19,19 +21,34 @@ use tch::Tensor;
 /// # Example
 /// ```
 /// use tch::Tensor;
+/// let norms = libtorch_ext::fused::norms(&[Tensor::from(-3f32), Tensor::from_slice(&[0f32, 4.0])])?;
+/// assert_eq!(norms, Tensor::from_slice(&[3f32, 4.0]));
+/// # Ok::<(), libtorch_ext::Error>(())
+/// ```
+pub fn norms(tensors: &[Tensor]) -> Result<Tensor> {
+    let pointers = pointers(tensors);
+    let mut norms = null_mut();
+    // SAFETY: a list of pointers to tensors that are borrowed for the call, and a place for one new tensor.
+    let message = unsafe { ffi::fewstep_norms(pointers.as_ptr(), pointers.len(), &raw mut norms) };
+    check("fused::norms", message)?;
+    // SAFETY: on success the shim has made a new tensor and hands it over.
+    Ok(unsafe { Tensor::from_ptr(norms) })
+}
+
+/// The Euclidean norm of all tensors together, as a scalar on their device: the norm of their [`norms`].
+///
+/// # Errors
+/// As [`norms`].
+///
+/// # Example
+/// ```
+/// use tch::Tensor;
 /// let norm = libtorch_ext::fused::global_norm(&[Tensor::from(3f32), Tensor::from_slice(&[0f32, 4.0])])?;
 /// assert_eq!(norm.double_value(&[]), 5.0);
 /// # Ok::<(), libtorch_ext::Error>(())
 /// ```
 pub fn global_norm(tensors: &[Tensor]) -> Result<Tensor> {
-    let pointers = pointers(tensors);
-    let mut norm = null_mut();
-    // SAFETY: a list of pointers to tensors that are borrowed for the call, and a place for one new tensor.
-    let message =
-        unsafe { ffi::fewstep_global_norm(pointers.as_ptr(), pointers.len(), &raw mut norm) };
-    check("fused::global_norm", message)?;
-    // SAFETY: on success the shim has made a new tensor and hands it over.
-    Ok(unsafe { Tensor::from_ptr(norm) })
+    Ok(norms(tensors)?.norm())
 }
 
 /// Multiplies every tensor by `factor`, in place.
@@ -82,6 +99,13 @@ mod tests {
     fn a_single_bad_number_shows_in_the_norm() {
         let tensors = [Tensor::from(1f32), Tensor::from_slice(&[0.0, f32::NAN])];
         assert!(global_norm(&tensors).unwrap().double_value(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_bad_number_shows_in_the_norm_of_its_tensor_alone() {
+        let tensors = [Tensor::from(1f32), Tensor::from_slice(&[0.0, f32::INFINITY])];
+        let finite = Vec::<bool>::try_from(norms(&tensors).unwrap().isfinite()).unwrap();
+        assert_eq!(finite, [true, false]);
     }
 
     #[test]

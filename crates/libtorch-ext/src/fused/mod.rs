@@ -11,9 +11,9 @@ mod clip;
 mod gradients;
 mod lerp;
 
-pub use adam::{AdamStep, adam_step};
-pub use clip::{global_norm, scale_};
-pub use gradients::{grads, zero_grads};
+pub use adam::{AdamStep, OnDevice, adam_step};
+pub use clip::{global_norm, norms, scale_};
+pub use gradients::{bind_grads, grads, zero_grads};
 pub use lerp::lerp_;
 
 use crate::{Error, Result};
