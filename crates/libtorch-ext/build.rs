@@ -8,7 +8,11 @@ use std::process::exit;
 /// The libtorch series whose C++ interface the shim and `tch` are written for.
 const SERIES: &str = "2.11.";
 
-const SOURCES: [&str; 3] = ["cpp/autocast.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
+const SOURCES: [&str; 4] =
+    ["cpp/autocast.cpp", "cpp/distributed.cpp", "cpp/fused.cpp", "cpp/location.cpp"];
+
+/// libtorch's header of collectives over Gloo; builds without `USE_DISTRIBUTED` may lack it.
+const GLOO: &str = "torch/csrc/distributed/c10d/ProcessGroupGloo.hpp";
 
 fn main() {
     // torch-sys reports the folder it links against through its `links` key.
@@ -59,7 +63,12 @@ fn compile_shim(include: &Path) {
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     println!("cargo:rerun-if-changed=cpp");
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    if has_c10d(include) {
+        println!("cargo:rustc-cfg=c10d");
+        build.define("FEWSTEP_C10D", None).define("USE_C10D_GLOO", None);
+    }
+    build
         .cpp(true)
         .std("c++17")
         .pic(true)
@@ -68,10 +77,20 @@ fn compile_shim(include: &Path) {
         .debug(false)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(include)
+        .include(include.join("torch/csrc/api/include"))
+        // What libtorch's headers include and its packages leave out.
+        .include("cpp/declarations")
         // libtorch's headers warn; warnings in them are not ours to fix.
         .warnings(false)
         .files(SOURCES)
         .compile("libtorch_ext_shim");
+}
+
+/// Whether processes can be connected. A libtorch that has the headers without the code is told so by the variable.
+fn has_c10d(include: &Path) -> bool {
+    println!("cargo:rustc-check-cfg=cfg(c10d)");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_WITHOUT_C10D");
+    env::var_os("LIBTORCH_WITHOUT_C10D").is_none() && include.join(GLOO).exists()
 }
 
 /// Links libtorch, and lets every program that cargo starts find it.

@@ -3,6 +3,7 @@
 //! A small C++ shim, compiled against the headers of the libtorch that `tch` links, and safe Rust over it:
 //!
 //! - [`cuda`] makes the CUDA half of libtorch visible to any program, without linking it;
+//! - [`distributed`] connects processes and reduces tensors over them;
 //! - [`Autocast`] computes in `bf16` for as long as a guard lives;
 //! - [`fused`] updates whole lists of tensors (Adam, AdamW, moving averages, clipping) in a handful of kernels;
 //! - [`process`] sets the process up for training: threads, memory allocator.
@@ -13,6 +14,7 @@
 
 mod autocast;
 pub mod cuda;
+pub mod distributed;
 mod error;
 mod ffi;
 pub mod fused;
