@@ -14,6 +14,14 @@ pub(crate) enum Error {
         command: String,
         option: String,
     },
+    /// Options that do not make a command.
+    Usage(String),
+    /// A process of a launched program that failed.
+    Process {
+        rank: usize,
+        status: String,
+        code: u8,
+    },
     /// A program that has to be installed first.
     Missing {
         what: &'static str,
@@ -61,8 +69,8 @@ impl Error {
     /// The failed program's own exit code, 2 for a misused command line, otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Failed { code, .. } => *code,
-            Self::UnknownCommand(_) | Self::UnknownOption { .. } => 2,
+            Self::Failed { code, .. } | Self::Process { code, .. } => *code,
+            Self::UnknownCommand(_) | Self::UnknownOption { .. } | Self::Usage(_) => 2,
             _ => 1,
         })
     }
@@ -76,6 +84,10 @@ impl fmt::Display for Error {
             }
             Self::UnknownOption { command, option } => {
                 write!(f, "`{command}` has no option `{option}`; see `cargo xtask help`")
+            }
+            Self::Usage(message) => write!(f, "{message}; see `cargo xtask help`"),
+            Self::Process { rank, status, .. } => {
+                write!(f, "process {rank} ended first, with {status}; the others have ended too")
             }
             Self::Missing { what, advice } => {
                 write!(f, "{what} is needed and was not found; {advice}")
