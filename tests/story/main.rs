@@ -1,6 +1,7 @@
 //! Whole runs through the facade: what a user does, and what can go wrong on the way.
 
 mod bad_input;
+mod data_parallel;
 mod end_to_end;
 mod faulty;
 #[cfg(target_os = "linux")]

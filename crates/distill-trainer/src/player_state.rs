@@ -30,6 +30,11 @@ impl PlayerState {
         Self { role: player.role, names, params, config, optimizer, ema }
     }
 
+    /// The trained tensors.
+    pub(crate) fn params(&self) -> &[Tensor] {
+        &self.params
+    }
+
     pub(crate) fn freeze(&self, frozen: bool) {
         for param in &self.params {
             let _ = param.set_requires_grad(!frozen);

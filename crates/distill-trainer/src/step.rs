@@ -17,7 +17,7 @@ impl<M: DistillMethod> Trainer<M> {
         let mut batch = first.to_device(self.device);
         for (index, turn) in self.method.turns(before).iter().enumerate() {
             if turn.fresh_batch && index > 0 {
-                batch = source.next_batch(self.config.batch)?.to_device(self.device);
+                batch = self.next_batch(source)?.to_device(self.device);
             }
             self.turn(turn, &batch)?;
         }
@@ -48,7 +48,8 @@ impl<M: DistillMethod> Trainer<M> {
             self.method.objective(turn, batch, self.progress, &mut self.noise)
         };
         objective.loss.f_backward().map_err(diffusion_core::Error::Torch)?;
-        if self.move_players(turn, &objective.loss)? {
+        let loss = self.share_gradients(turn, &objective.loss)?;
+        if self.move_players(turn, &loss)? {
             self.log(turn, &objective);
         }
         let progress = self.progress;
@@ -89,7 +90,7 @@ impl<M: DistillMethod> Trainer<M> {
         Ok(finite)
     }
 
-    fn reset(&mut self, role: Role) {
+    pub(crate) fn reset(&mut self, role: Role) {
         for player in self.method.players() {
             let state = self.players.iter_mut().find(|state| state.role == role);
             if let (true, Some(state)) = (player.role == role, state) {

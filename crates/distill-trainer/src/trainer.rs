@@ -1,6 +1,7 @@
 //! The loop.
 
 use crate::checkpoint::{self, CheckpointFolder, Manifest};
+use crate::data_parallel::{DataParallel, PART};
 use crate::ledger::Ledger;
 use crate::observer::{Flow, Observer, RunInfo, Tick};
 use crate::player_state::PlayerState;
@@ -50,9 +51,11 @@ pub struct Trainer<M> {
     pub(crate) ledger: Ledger,
     /// Turns with a loss or gradient that was not finite, since the run started or resumed.
     pub(crate) non_finite: u64,
-    observers: Vec<Box<dyn Observer>>,
-    checkpoints: Option<CheckpointFolder>,
-    interrupt: Interrupt,
+    /// The other processes of the run.
+    pub(crate) parallel: DataParallel,
+    pub(crate) observers: Vec<Box<dyn Observer>>,
+    pub(crate) checkpoints: Option<CheckpointFolder>,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl<M: DistillMethod> Trainer<M> {
@@ -82,6 +85,7 @@ impl<M: DistillMethod> Trainer<M> {
             progress: Progress::default(),
             ledger: Ledger::default(),
             non_finite: 0,
+            parallel: DataParallel::default(),
             observers: Vec::new(),
             checkpoints: None,
             interrupt: Interrupt::default(),
@@ -94,14 +98,16 @@ impl<M: DistillMethod> Trainer<M> {
         Self { label: label.into(), ..self }
     }
 
-    /// Adds an observer.
+    /// Adds an observer. Only the first process of a distributed run is watched.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
-        self.observers.push(Box::new(observer));
+        if self.parallel.is_first() {
+            self.observers.push(Box::new(observer));
+        }
         self
     }
 
-    /// Writes checkpoints.
+    /// Writes checkpoints. In a distributed run the first process writes, and all of them read on a resume.
     #[must_use]
     pub fn checkpoints(self, folder: CheckpointFolder) -> Self {
         Self { checkpoints: Some(folder), ..self }
@@ -134,8 +140,8 @@ impl<M: DistillMethod> Trainer<M> {
     /// Returns the reasons why newer checkpoints were passed over.
     ///
     /// # Errors
-    /// If checkpoints exist and none can be used; [`Error::ConfigDrift`] if the method, one of its options or the
-    /// configuration differs.
+    /// If checkpoints exist and none can be used; [`Error::ConfigDrift`] if the method, one of its options, the
+    /// configuration or the number of processes differs.
     pub fn resume(&mut self, source: &mut dyn BatchSource) -> Result<Vec<Error>> {
         let Some(folder) = &self.checkpoints else { return Ok(Vec::new()) };
         let Some((saved, passed_over)) = folder.newest()? else { return Ok(Vec::new()) };
@@ -143,6 +149,7 @@ impl<M: DistillMethod> Trainer<M> {
         if !drift.is_empty() {
             return Err(Error::ConfigDrift(drift));
         }
+        let noise = self.parallel.saved_noise(&saved.part(PART), saved.manifest.noise)?;
         for player in &mut self.players {
             player.load_state(&saved.part(&format!("players.{}", player.role)))?;
         }
@@ -151,7 +158,7 @@ impl<M: DistillMethod> Trainer<M> {
         for (index, observer) in self.observers.iter_mut().enumerate() {
             observer.restore(&saved.part(&format!("observers.{index}")))?;
         }
-        self.noise = Noise::from_state(saved.manifest.noise).on(self.device);
+        self.noise = Noise::from_state(noise).on(self.device);
         self.progress = saved.manifest.progress;
         Ok(passed_over)
     }
@@ -170,7 +177,8 @@ impl<M: DistillMethod> Trainer<M> {
             config: serde_json::to_value(&self.config).unwrap_or_default(),
         };
         self.observers.iter_mut().try_for_each(|observer| observer.on_start(&info))?;
-        let result = self.steps(source);
+        let result = self.agree_on_state(source).and_then(|()| self.steps(source));
+        let result = result.and_then(|outcome| self.parallel.leave().map(|()| outcome));
         let progress = self.progress;
         let failed = |source: Error| Error::At { progress, source: Box::new(source) };
         let outcome = match &result {
@@ -194,20 +202,21 @@ impl<M: DistillMethod> Trainer<M> {
         let (mut ticked, mut saved) = (self.progress, self.progress);
         let mut tick_started = started;
         while self.progress.images < total {
-            let first = match source.next_batch(self.config.batch) {
+            let first = match self.next_batch(source) {
                 Ok(batch) => batch,
                 Err(error) => {
-                    if self.progress != saved {
-                        self.save_checkpoint(source)?; // the weights are good, only the data failed
+                    // The weights are good, only the data failed. Other processes would not know of it.
+                    if self.progress != saved && self.parallel.is_alone() {
+                        self.save_checkpoint(source)?;
                     }
-                    return Err(error.into());
+                    return Err(error);
                 }
             };
             let directives = self.step(first, source)?;
             let progress = self.progress;
             self.observers.iter_mut().for_each(|observer| observer.on_step(progress));
             let stop = directives.contains(&Directive::Stop);
-            let interrupted = self.interrupt.requested();
+            let interrupted = self.is_interrupted();
             let last = stop || interrupted || progress.images >= total;
             let mut flow = Flow::Continue;
             if last || progress.images - ticked.images >= tick_images {
@@ -216,7 +225,9 @@ impl<M: DistillMethod> Trainer<M> {
                 flow = match self.tick(started.elapsed().as_secs_f64(), s_per_kimg, last) {
                     Ok(flow) => flow,
                     Err(error) => {
-                        self.save_checkpoint(source)?; // the weights are good, only the report failed
+                        if !error.is_lost_contact() {
+                            self.save_checkpoint(source)?; // the weights are good, only the report failed
+                        }
                         return Err(error);
                     }
                 };
@@ -238,18 +249,27 @@ impl<M: DistillMethod> Trainer<M> {
     }
 
     fn tick(&mut self, elapsed_s: f64, s_per_kimg: f64, last: bool) -> Result<Flow> {
-        let mut terms = self.ledger.means();
+        let mut terms = self.parallel.mean_terms(self.ledger.means())?;
         if self.non_finite > 0 {
             terms.insert("non_finite_turns".into(), self.non_finite as f64);
         }
         let total_images = self.config.total_images();
         let tick =
             Tick { progress: self.progress, total_images, elapsed_s, s_per_kimg, terms, last };
+        let reported = self.report(&tick);
+        self.parallel.verdict(reported)
+    }
+
+    /// Shows the averaged student to the observers.
+    fn report(&mut self, tick: &Tick) -> Result<Flow> {
+        if self.observers.is_empty() {
+            return Ok(Flow::Continue);
+        }
         let _averages = averaged(&self.players);
         let student = self.method.student();
         let mut flow = Flow::Continue;
         for observer in &mut self.observers {
-            if observer.on_tick(&tick, &*student)? == Flow::Stop {
+            if observer.on_tick(tick, &*student)? == Flow::Stop {
                 flow = Flow::Stop;
             }
         }
@@ -259,6 +279,11 @@ impl<M: DistillMethod> Trainer<M> {
     fn save_checkpoint(&self, source: &dyn BatchSource) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let mut parts: BTreeMap<String, State> = BTreeMap::new();
+        self.agree_on_state(source)?;
+        self.save_processes(&mut parts)?;
+        if !self.parallel.is_first() {
+            return Ok(());
+        }
         for player in &self.players {
             parts.insert(format!("players.{}", player.role), player.state());
         }
@@ -271,7 +296,7 @@ impl<M: DistillMethod> Trainer<M> {
     }
 
     /// What a checkpoint says about the run beside the state of its parts.
-    fn manifest(&self) -> Manifest {
+    pub(crate) fn manifest(&self) -> Manifest {
         Manifest {
             format: checkpoint::FORMAT,
             progress: self.progress,
