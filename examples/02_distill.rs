@@ -5,6 +5,7 @@
 //! cargo run --release --example 02_distill -- --list-methods
 //! cargo run --release --example 02_distill -- --data mnist/ --size 16 --method sid --out runs/mnist-sid
 //! cargo run --release --example 02_distill -- --config examples/configs/cifar10.toml --method cd
+//! cargo xtask launch --nproc 2 -- target/release/examples/02_distill --data mnist/   # see docs/distributed.md
 //! ```
 //!
 //! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
@@ -21,7 +22,7 @@ use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
 use fewstep::distill_losses::MethodInfo;
 use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, write_grid};
 use fewstep::distill_trainer::{Precision, settings};
-use fewstep::libtorch_ext;
+use fewstep::libtorch_ext::{self, distributed::World};
 use fewstep::metrics::{Evaluation, table};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
@@ -62,13 +63,13 @@ struct Flags {
     /// Thousands of images of the distillation.
     #[arg(long, default_value_t = 64.0)]
     kimg: f64,
-    /// Images of one step, in both runs.
+    /// Images of one step, in both runs, of all processes together.
     #[arg(long, default_value_t = 64)]
     batch: usize,
     /// Arithmetic of the networks: `f32` or `bf16`.
     #[arg(long, default_value = "f32")]
     precision: String,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda` or `cuda:N`; processes of one machine take one CUDA device each unless N is given.
     #[arg(long, default_value = "auto")]
     device: String,
     /// Seed of everything random.
@@ -174,6 +175,7 @@ struct Job {
     action: Action,
     entry: &'static MethodInfo,
     device: Device,
+    world: World,
     interrupt: Interrupt,
     training: Arc<dyn ImageSource>,
     held_out: Arc<dyn ImageSource>,
@@ -186,7 +188,11 @@ impl Job {
             tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
         let flags: Flags = layers.try_into().context("in the settings")?;
         let entry = method(&flags.method)?;
-        let device = device::parse(&flags.device)?;
+        let world = World::from_env()?;
+        let device = match device::parse(&flags.device)? {
+            Device::Cuda(0) if !flags.device.contains(':') => Device::Cuda(world.local_rank()),
+            given => given,
+        };
         let color = if flags.grey { Color::Grey } else { Color::AsStored };
         let size = (flags.size > 0).then_some(flags.size);
         let data =
@@ -231,10 +237,23 @@ impl Job {
         let (training, held_out) = hold_out(data, n_held_out)?;
         let settings = Settings { flags, network, teacher_run, student_run, options };
         let interrupt = Interrupt::on_ctrl_c()?;
-        Ok(Self { settings, action, entry, device, interrupt, training, held_out })
+        Ok(Self { settings, action, entry, device, world, interrupt, training, held_out })
     }
 
     fn distill(&self) -> Result<()> {
+        if self.world.is_first() {
+            self.create_folder()?;
+        }
+        self.world.barrier()?;
+        let (teacher, model) = self.teacher()?;
+        let ingredients = Ingredients::distill(&teacher);
+        let Settings { student_run, options, .. } = &self.settings;
+        let (student, model) =
+            self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
+        if self.world.is_first() { self.compare(&teacher, &student, &model) } else { Ok(()) }
+    }
+
+    fn create_folder(&self) -> Result<()> {
         let out = &self.settings.flags.out;
         ensure!(
             self.action.resume || !out.join("settings.toml").exists(),
@@ -242,13 +261,7 @@ impl Job {
             out.display()
         );
         std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-        std::fs::write(out.join("settings.toml"), toml::to_string(&self.settings)?)?;
-        let (teacher, model) = self.teacher()?;
-        let ingredients = Ingredients::distill(&teacher);
-        let Settings { student_run, options, .. } = &self.settings;
-        let (student, model) =
-            self.run(self.entry, &ingredients, options, student_run, &model, "student")?;
-        self.compare(&teacher, &student, &model)
+        Ok(std::fs::write(out.join("settings.toml"), toml::to_string(&self.settings)?)?)
     }
 
     /// The teacher: loaded, or trained first.
@@ -276,7 +289,9 @@ impl Job {
         let model = ModelConfig { architecture, preconditioning, sampler: None };
         let fresh = model
             .build(&mut Noise::new(flags.seed).stream("weights").on(self.device), self.device)?;
-        println!("teacher: {} parameters", fresh.parameters().count());
+        if self.world.is_first() {
+            println!("teacher: {} parameters", fresh.parameters().count());
+        }
         let entry = method("teacher")?;
         let options = (entry.options)();
         self.run(entry, &Ingredients::train(&fresh), &options, teacher_run, &model, "teacher")
@@ -302,6 +317,7 @@ impl Job {
         let mut trainer =
             Trainer::new((entry.build)(ingredients, options)?, run.clone(), self.device)?
                 .label(format!("{} on {}", entry.title, self.training.name()))
+                .distributed(self.world.clone())?
                 .observe(Console::new())
                 .observe(JsonLines::create(out.join("log.jsonl"))?)
                 .observe(LossCurves::new(out.join("curves.png")))
@@ -316,13 +332,17 @@ impl Job {
             }
         }
         if trainer.run(&mut data)? == Outcome::Interrupted {
-            eprintln!("interrupted; the same command with --resume goes on");
+            if self.world.is_first() {
+                eprintln!("interrupted; the same command with --resume goes on");
+            }
             std::process::exit(Interrupt::EXIT_CODE);
         }
         let _averages = trainer.averaged();
         let network = trainer.method().network();
         let model = model.for_student(network, trainer.method().sampler());
-        unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
+        if self.world.is_first() {
+            unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
+        }
         Ok((network.twin(), model))
     }
 
