@@ -7,10 +7,14 @@
 //!
 //! Every row runs as 1 process with 1 thread, 1 process with 2 threads and 2 processes with 1 thread each, at the same
 //! global batch, taking turns for several rounds; the table has the medians of images per second and their ratios to the
-//! first. Wants two idle cores.
+//! first. Wants two idle cores: beside a busy neighbor, two threads of one process wait for each other spinning, and the
+//! middle row says nothing.
 //!
 //! `cargo bench --bench data_parallel`, or with `-- ROW ROUNDS STEPS`, such as `-- tiny 5 40`.
 
+#![allow(clippy::print_stdout)] // the table is the result
+
+#[allow(dead_code)] // the names of sizes are for criterion's ids
 mod network;
 
 use fewstep::datasets::{Loader, Shapes};

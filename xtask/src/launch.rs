@@ -122,7 +122,7 @@ impl Plan {
         let program = loop {
             match rest.next().map(String::as_str) {
                 Some("--nproc") => {
-                    n_processes = rest.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0)
+                    n_processes = rest.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
                 }
                 Some("--timeout") => {
                     timeout_s = rest.next().and_then(|s| s.parse().ok()).filter(|&s: &f64| s > 0.0);

@@ -1,4 +1,5 @@
 //! Collectives between real processes: each test starts this binary again as the processes of a world.
+#![cfg(c10d)]
 
 use libtorch_ext::Error;
 use libtorch_ext::distributed::World;

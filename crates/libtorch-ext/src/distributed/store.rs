@@ -151,3 +151,14 @@ mod tests {
         assert!(matches!(connect(free_port(), false, "a"), Err(Error::Torch { .. })));
     }
 }
+
+#[cfg(all(test, not(c10d)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_libtorch_without_c10d_says_so() {
+        let refused = Store::connect("127.0.0.1", 1, true, "a", Duration::from_secs(1));
+        assert!(matches!(refused, Err(Error::NoDistributed)));
+    }
+}
