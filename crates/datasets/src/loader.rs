@@ -14,9 +14,9 @@ use std::sync::Arc;
 /// over the end of an epoch. Images are in `[-1, 1]` (`x / 127.5 - 1`), labels one-hot.
 ///
 /// The state is the place after the last batch that was *delivered*; what was prefetched beyond it does not count. A
-/// loader that is restored, or asked for another batch size or part, starts its thread anew from that place, so the sequence of
-/// images depends on the seed alone. An error or a panic while an image is read is the error of the batch it would
-/// have been in; asking again tries again.
+/// loader that is restored, or asked for another batch size or part, starts its thread anew from that place, so the
+/// sequence of images depends on the seed alone. An error or a panic while an image is read is the error of the batch
+/// it would have been in; asking again tries again.
 ///
 /// # Example
 /// ```
