@@ -5,6 +5,7 @@
 //! cargo run --release --example 02_distill -- --list-methods
 //! cargo run --release --example 02_distill -- --data mnist/ --size 16 --method sid --out runs/mnist-sid
 //! cargo run --release --example 02_distill -- --config examples/configs/cifar10.toml --method cd
+//! cargo xtask launch --nproc 2 -- target/release/examples/02_distill --data mnist/   # see docs/distributed.md
 //! ```
 //!
 //! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
@@ -26,7 +27,7 @@ use fewstep::distill_trainer::observer::{
     Console, JsonLines, LossCurves, SampleGrid, TensorBoard, write_grid,
 };
 use fewstep::distill_trainer::{Manifest, Precision, Resume, settings};
-use fewstep::libtorch_ext;
+use fewstep::libtorch_ext::{self, distributed::World};
 use fewstep::metrics::{Evaluation, table};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
@@ -67,13 +68,13 @@ struct Flags {
     /// Thousands of images of the distillation.
     #[arg(long, default_value_t = 64.0)]
     kimg: f64,
-    /// Images of one step, in both runs.
+    /// Images of one step, in both runs, of all processes together.
     #[arg(long, default_value_t = 64)]
     batch: usize,
     /// Arithmetic of the networks: `f32`, `bf16`, or `auto`: bf16 where the hardware computes it.
     #[arg(long, default_value = "auto")]
     precision: String,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda` or `cuda:N`; processes of one machine take one CUDA device each unless N is given.
     #[arg(long, default_value = "auto")]
     device: String,
     /// Seed of everything random.
@@ -204,6 +205,7 @@ struct Job {
     action: Action,
     entry: &'static MethodInfo,
     device: Device,
+    world: World,
     interrupt: Interrupt,
     training: Arc<dyn ImageSource>,
     held_out: Arc<dyn ImageSource>,
@@ -216,7 +218,11 @@ impl Job {
             tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
         let mut flags: Flags = layers.try_into().context("in the settings")?;
         let entry = method(&flags.method)?;
-        let device = device::parse(&flags.device)?;
+        let world = World::from_env()?;
+        let device = match device::parse(&flags.device)? {
+            Device::Cuda(0) if !flags.device.contains(':') => Device::Cuda(world.local_rank()),
+            given => given,
+        };
         let color = if flags.grey { Color::Grey } else { Color::AsStored };
         let size = (flags.size > 0).then_some(flags.size);
         let data =
@@ -267,20 +273,17 @@ impl Job {
         let (training, held_out) = hold_out(data, n_held_out)?;
         let settings = Settings { flags, network, teacher_run, student_run, options };
         let interrupt = Interrupt::on_signals()?;
-        Ok(Self { settings, action, entry, device, interrupt, training, held_out })
+        Ok(Self { settings, action, entry, device, world, interrupt, training, held_out })
     }
 
     fn distill(&self) -> Result<()> {
         if self.action.dry_run {
             return self.say_what_it_takes();
         }
-        let out = &self.settings.flags.out;
-        ensure!(
-            self.action.resume != Resume::Never || !out.join("settings.toml").exists(),
-            "{} already holds a run: pass --resume to go on with it, or another --out",
-            out.display()
-        );
-        std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+        if self.world.is_first() {
+            self.create_folder()?;
+        }
+        self.world.barrier()?;
         let (teacher, model) = match self.finished_teacher()? {
             Some(finished) => finished,
             None => {
@@ -289,7 +292,18 @@ impl Job {
             }
         };
         let (student, model) = self.run(&self.student_phase(&teacher), &model)?;
-        self.compare(&teacher, &student, &model)
+        if self.world.is_first() { self.compare(&teacher, &student, &model) } else { Ok(()) }
+    }
+
+    fn create_folder(&self) -> Result<()> {
+        let out = &self.settings.flags.out;
+        ensure!(
+            self.action.resume != Resume::Never || !out.join("settings.toml").exists(),
+            "{} already holds a run: pass --resume to go on with it, or another --out",
+            out.display()
+        );
+        std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+        Ok(())
     }
 
     /// The plans of both runs; that of the student is made with an untrained teacher if there is no other.
@@ -309,7 +323,9 @@ impl Job {
 
     fn plan(&self, trainer: &mut Trainer<Box<dyn Distiller>>, data: &mut Loader) -> Result<()> {
         let plan = trainer.plan(data)?;
-        println!("{plan}");
+        if self.world.is_first() {
+            println!("{plan}");
+        }
         Ok(plan.check()?)
     }
 
@@ -364,6 +380,7 @@ impl Job {
         let method = (entry.build)(ingredients, options)?;
         Ok(Trainer::new(method, (*run).clone(), self.device)?
             .label(format!("{} on {}", entry.title, self.training.name()))
+            .distributed(self.world.clone())?
             .checkpoints(CheckpointFolder::at(checkpoints, 2))
             .interrupted_by(self.interrupt.clone()))
     }
@@ -393,20 +410,27 @@ impl Job {
         for passed_over in resumed.passed_over {
             eprintln!("not used: {passed_over}");
         }
-        if let Some(path) = resumed.from {
-            println!("goes on from {}", path.display());
+        if self.world.is_first() {
+            if let Some(path) = resumed.from {
+                println!("goes on from {}", path.display());
+            }
+            self.plan(&mut trainer, &mut data)?;
+            let settings = self.settings.flags.out.join("settings.toml");
+            tensor_file::write_bytes(&settings, toml::to_string(&self.settings)?.as_bytes())?;
         }
-        self.plan(&mut trainer, &mut data)?;
-        let settings = self.settings.flags.out.join("settings.toml");
-        tensor_file::write_bytes(&settings, toml::to_string(&self.settings)?.as_bytes())?;
         if trainer.run(&mut data)? == Outcome::Interrupted {
-            eprintln!("interrupted; the same command with --resume goes on");
+            if self.world.is_first() {
+                eprintln!("interrupted; the same command with --resume goes on");
+            }
             std::process::exit(self.interrupt.exit_code());
         }
         let _averages = trainer.averaged();
         let network = trainer.method().network();
         let model = model.for_student(network, trainer.method().sampler());
-        unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
+        if self.world.is_first() {
+            unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
+        }
+        self.world.barrier()?;
         Ok((network.twin(), model))
     }
 

@@ -9,13 +9,14 @@ use std::process::exit;
 const SERIES: &str = "2.11.";
 
 /// Calls into libtorch: its own code is what runs, and optimising these few lines would only cost build time.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "cpp/autocast.cpp",
     "cpp/autograd.cpp",
     "cpp/checkpoint.cpp",
     "cpp/cuda_graph.cpp",
     "cpp/cuda_memory.cpp",
     "cpp/cuda_stream.cpp",
+    "cpp/distributed.cpp",
     "cpp/fused.cpp",
     "cpp/generator.cpp",
     "cpp/location.cpp",
@@ -34,6 +35,9 @@ const KERNELS: [&str; 7] = [
     "cpp/kernels/winograd.cpp",
     "cpp/kernels/winograd_transforms.cpp",
 ];
+
+/// libtorch's header of collectives over Gloo; builds without `USE_DISTRIBUTED` may lack it.
+const GLOO: &str = "torch/csrc/distributed/c10d/ProcessGroupGloo.hpp";
 
 fn main() {
     // torch-sys reports the folder it links against through its `links` key.
@@ -85,7 +89,12 @@ fn compile(include: &Path, files: &[&str], level: u32, name: &str) {
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     println!("cargo:rerun-if-changed=cpp");
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    if has_c10d(include) {
+        println!("cargo:rustc-cfg=c10d");
+        build.define("FEWSTEP_C10D", None).define("USE_C10D_GLOO", None);
+    }
+    build
         .cpp(true)
         .std("c++17")
         .pic(true)
@@ -94,11 +103,20 @@ fn compile(include: &Path, files: &[&str], level: u32, name: &str) {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(include)
         .include(include.join("torch/csrc/api/include"))
+        // What libtorch's headers include and its packages leave out.
+        .include("cpp/declarations")
         // libtorch's headers warn; warnings in them are not ours to fix.
         .warnings(false)
         .flag_if_supported("-Wno-psabi")
         .files(files)
         .compile(name);
+}
+
+/// Whether processes can be connected. A libtorch that has the headers without the code is told so by the variable.
+fn has_c10d(include: &Path) -> bool {
+    println!("cargo:rustc-check-cfg=cfg(c10d)");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_WITHOUT_C10D");
+    env::var_os("LIBTORCH_WITHOUT_C10D").is_none() && include.join(GLOO).exists()
 }
 
 /// Links libtorch, and lets every program that cargo starts find it.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod child;
+mod data_parallel;
 mod end_to_end;
 mod faulty;
 #[cfg(target_os = "linux")]

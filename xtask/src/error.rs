@@ -19,6 +19,14 @@ pub(crate) enum Error {
         option: String,
         value: &'static str,
     },
+    /// Options that do not make a command.
+    Usage(String),
+    /// A process of a launched program that failed.
+    Process {
+        rank: usize,
+        status: String,
+        code: u8,
+    },
     /// A program that has to be installed first.
     Missing {
         what: &'static str,
@@ -68,8 +76,11 @@ impl Error {
     /// The failed program's own exit code, 2 for a misused command line, otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Failed { code, .. } => *code,
-            Self::UnknownCommand(_) | Self::UnknownOption { .. } | Self::NoValue { .. } => 2,
+            Self::Failed { code, .. } | Self::Process { code, .. } => *code,
+            Self::UnknownCommand(_)
+            | Self::UnknownOption { .. }
+            | Self::NoValue { .. }
+            | Self::Usage(_) => 2,
             _ => 1,
         })
     }
@@ -94,6 +105,10 @@ impl fmt::Display for Error {
                 path.display(),
                 crate::libtorch::VERSION
             ),
+            Self::Usage(message) => write!(f, "{message}; see `cargo xtask help`"),
+            Self::Process { rank, status, .. } => {
+                write!(f, "process {rank} ended first, with {status}; the others have ended too")
+            }
             Self::Missing { what, advice } => {
                 write!(f, "{what} is needed and was not found; {advice}")
             }

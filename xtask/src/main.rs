@@ -1,6 +1,6 @@
 //! Developer commands: `cargo xtask help` lists them.
 //!
-//! Depends on the standard library alone, so that it builds in seconds on a machine that has nothing yet.
+//! Depends on the standard library and a crate for signals, so that it builds in seconds on a machine that has nothing yet.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -10,6 +10,7 @@ mod ci;
 mod doctor;
 mod error;
 mod external_consumer;
+mod launch;
 mod libtorch;
 mod methods_table;
 mod program;
@@ -31,6 +32,8 @@ fewstep's developer commands. New here? Run `cargo xtask quickstart`; it does al
   cargo xtask quickstart [--cuda] [ARGS]
                                        set up, then run examples/01_quickstart.rs with ARGS: train, distill, show both
   cargo xtask test [--cuda]            set up, then run all tests, documentation examples and the external consumer
+  cargo xtask launch --nproc N [--timeout S] -- PROGRAM ARGS
+                                       run PROGRAM in N processes that train together, as torchrun would on one machine
   cargo xtask doctor                   show versions, devices and a timed matmul on each, and what is missing
   cargo xtask ci                       the checks beside the tests: format, lints, documentation, licenses, spelling
   cargo xtask external-consumer        build and run a program outside the workspace that depends on fewstep
@@ -65,6 +68,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "setup" => setup::run(only_cuda(command, options)?).map(drop),
         "quickstart" => quickstart::run(options),
         "test" => test::run(only_cuda(command, options)?),
+        "launch" => launch::run(options),
         "doctor" => without_options(command, options).and_then(|()| doctor::run()),
         "ci" => without_options(command, options).and_then(|()| ci::run()),
         "external-consumer" => {

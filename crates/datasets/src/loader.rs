@@ -1,10 +1,11 @@
 //! Training batches from a data set.
 
 use crate::assemble::{Assembled, assemble};
-use crate::order::{Cursor, Order};
+use crate::order::{Cursor, Order, Portion};
 use crate::prefetch::{Prefetch, caught};
 use crate::{Error, ImageSource, Result};
 use diffusion_core::{Batch, BatchSource, State};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Endless shuffled batches of a data set, resumable at every batch, made in a thread of their own.
@@ -13,9 +14,9 @@ use std::sync::Arc;
 /// over the end of an epoch. Images are in `[-1, 1]` (`x / 127.5 - 1`), labels one-hot.
 ///
 /// The state is the place after the last batch that was *delivered*; what was prefetched beyond it does not count. A
-/// loader that is restored, or asked for another batch size, starts its thread anew from that place, so the sequence of
-/// images depends on the seed alone. An error or a panic while an image is read is the error of the batch it would
-/// have been in; asking again tries again.
+/// loader that is restored, or asked for another batch size or part, starts its thread anew from that place, so the
+/// sequence of images depends on the seed alone. An error or a panic while an image is read is the error of the batch
+/// it would have been in; asking again tries again.
 ///
 /// # Example
 /// ```
@@ -72,20 +73,20 @@ impl Loader {
         &self.source
     }
 
-    fn next(&mut self, size: usize) -> Result<(Assembled, Cursor)> {
-        if size == 0 {
+    fn next(&mut self, portion: Portion) -> Result<(Assembled, Cursor)> {
+        if portion.part.is_empty() {
             return Err(Error::ZeroBatch);
         }
         if self.depth == 0 {
-            let (picks, after) = self.order.take(self.cursor, size);
+            let (picks, after) = self.order.take(self.cursor, &portion);
             return caught(|| assemble(&*self.source, picks.into_iter()))
                 .map(|batch| (batch, after));
         }
-        let prefetch = match self.prefetch.take().filter(|running| running.batch_size() == size) {
+        let prefetch = match self.prefetch.take().filter(|running| *running.portion() == portion) {
             Some(running) => running,
             None => {
                 let source = Arc::clone(&self.source);
-                Prefetch::start(source, self.order.clone(), self.cursor, size, self.depth)?
+                Prefetch::start(source, self.order.clone(), self.cursor, portion, self.depth)?
             }
         };
         let ready = prefetch.next()?; // on an error the thread has ended, and is not kept
@@ -111,7 +112,13 @@ impl Loader {
 
 impl BatchSource for Loader {
     fn next_batch(&mut self, size: usize) -> diffusion_core::Result<Batch> {
-        let (assembled, after) = self.next(size)?;
+        self.next_part(size, 0..size)
+    }
+
+    /// Reads only the images of the part.
+    fn next_part(&mut self, size: usize, part: Range<usize>) -> diffusion_core::Result<Batch> {
+        assert!(part.end <= size, "the part {part:?} exceeds the batch of {size}");
+        let (assembled, after) = self.next(Portion { size, part })?;
         let batch = assembled.into_batch().inspect_err(|_| self.prefetch = None)?;
         self.cursor = after;
         Ok(batch)

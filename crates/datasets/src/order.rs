@@ -1,6 +1,7 @@
 //! Which image comes when.
 
 use diffusion_core::{Noise, NoiseState};
+use std::ops::Range;
 
 /// A place in the endless sequence of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -9,6 +10,13 @@ pub(crate) struct Cursor {
     pub(crate) epoch: u64,
     /// How many images of this epoch were seen; always less than there are.
     pub(crate) position: usize,
+}
+
+/// What is asked of a source: of every `size` images in a row, those in `part`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Portion {
+    pub(crate) size: usize,
+    pub(crate) part: Range<usize>,
 }
 
 /// An image to show.
@@ -41,19 +49,29 @@ impl Order {
         Self { flip, epoch: None, ..self }
     }
 
-    /// `count` images from `cursor` on, and the place after them. Runs over the end of an epoch into the next one.
-    pub(crate) fn take(&mut self, mut cursor: Cursor, count: usize) -> (Vec<Pick>, Cursor) {
+    /// The part of the next images from `cursor` on, and the place after all of them. Runs over the end of an epoch into
+    /// the next one.
+    pub(crate) fn take(&mut self, cursor: Cursor, portion: &Portion) -> (Vec<Pick>, Cursor) {
+        let from = self.after(cursor, portion.part.start);
+        (self.picks(from, portion.part.len()), self.after(cursor, portion.size))
+    }
+
+    /// The place `count` images after `cursor`.
+    fn after(&self, cursor: Cursor, count: usize) -> Cursor {
+        let position = cursor.position + count;
+        Cursor { epoch: cursor.epoch + (position / self.len) as u64, position: position % self.len }
+    }
+
+    /// `count` images from `cursor` on.
+    fn picks(&mut self, mut cursor: Cursor, count: usize) -> Vec<Pick> {
         let mut picks = Vec::with_capacity(count);
         while picks.len() < count {
             let rest = &self.epoch(cursor.epoch)[cursor.position..];
             let taken = rest.len().min(count - picks.len());
             picks.extend_from_slice(&rest[..taken]);
-            cursor.position += taken;
-            if cursor.position == self.len {
-                cursor = Cursor { epoch: cursor.epoch + 1, position: 0 };
-            }
+            cursor = self.after(cursor, taken);
         }
-        (picks, cursor)
+        picks
     }
 
     fn epoch(&mut self, epoch: u64) -> &[Pick] {
@@ -80,7 +98,11 @@ mod tests {
     use super::*;
 
     fn indices(order: &mut Order, cursor: Cursor, count: usize) -> Vec<usize> {
-        order.take(cursor, count).0.iter().map(|pick| pick.index).collect()
+        order.take(cursor, &whole(count)).0.iter().map(|pick| pick.index).collect()
+    }
+
+    fn whole(size: usize) -> Portion {
+        Portion { size, part: 0..size }
     }
 
     #[test]
@@ -98,20 +120,33 @@ mod tests {
     #[test]
     fn the_sequence_does_not_depend_on_how_it_is_cut() {
         let mut order = Order::new(4, 10).with_flip(true);
-        let (whole, end) = order.take(Cursor::default(), 35);
+        let (uncut, end) = order.take(Cursor::default(), &whole(35));
         let (mut cut, mut cursor) = (Vec::new(), Cursor::default());
         for count in [1, 9, 14, 11] {
-            let (picks, after) = order.take(cursor, count);
+            let (picks, after) = order.take(cursor, &whole(count));
             cut.extend(picks);
             cursor = after;
         }
-        assert_eq!((cut, cursor), (whole, end));
+        assert_eq!((cut, cursor), (uncut, end));
         assert_eq!(end, Cursor { epoch: 3, position: 5 });
     }
 
     #[test]
+    fn the_parts_together_are_the_whole_in_order() {
+        let mut order = Order::new(4, 10).with_flip(true);
+        let start = Cursor { epoch: 2, position: 7 };
+        let (all, end) = order.take(start, &whole(24));
+        let parts = [0..8, 8..16, 16..24].map(|part| {
+            let (picks, after) = order.take(start, &Portion { size: 24, part });
+            assert_eq!(after, end);
+            picks
+        });
+        assert_eq!(parts.concat(), all);
+    }
+
+    #[test]
     fn about_half_of_the_images_are_flipped() {
-        let flipped = Order::new(4, 1000).with_flip(true).take(Cursor::default(), 1000).0;
+        let flipped = Order::new(4, 1000).with_flip(true).take(Cursor::default(), &whole(1000)).0;
         let count = flipped.iter().filter(|pick| pick.flip).count();
         assert!((420..580).contains(&count), "{count} of 1000 are flipped");
     }

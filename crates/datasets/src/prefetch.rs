@@ -2,7 +2,7 @@
 
 use crate::assemble::{Assembled, assemble};
 use crate::in_memory::panicked;
-use crate::order::{Cursor, Order};
+use crate::order::{Cursor, Order, Portion};
 use crate::{Error, ImageSource, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use std::thread::{Builder, JoinHandle};
 /// A batch, and the place after it.
 pub(crate) type Ready = (Assembled, Cursor);
 
-/// A thread that makes batches of one size, in order, from a place on.
+/// A thread that makes batches of one kind, in order, from a place on.
 ///
 /// It holds as many finished batches as the channel does, and one more in hand. It ends after an error or a panic,
 /// which is delivered in place of a batch, and when it is dropped, at the latest after the image it is reading.
 #[derive(Debug)]
 pub(crate) struct Prefetch {
-    batch_size: usize,
+    portion: Portion,
     batches: Option<Receiver<Result<Ready>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -30,19 +30,19 @@ impl Prefetch {
         source: Arc<dyn ImageSource>,
         order: Order,
         from: Cursor,
-        batch_size: usize,
+        portion: Portion,
         depth: usize,
     ) -> Result<Self> {
         let (sender, batches) = sync_channel(depth);
         let stop = Arc::new(AtomicBool::new(false));
-        let job = Job { source, order, batch_size, stop: Arc::clone(&stop) };
+        let job = Job { source, order, portion: portion.clone(), stop: Arc::clone(&stop) };
         let thread = Builder::new().name("prefetch".into()).spawn(move || job.run(from, &sender));
         let thread = thread.map_err(Error::Thread)?;
-        Ok(Self { batch_size, batches: Some(batches), stop, thread: Some(thread) })
+        Ok(Self { portion, batches: Some(batches), stop, thread: Some(thread) })
     }
 
-    pub(crate) fn batch_size(&self) -> usize {
-        self.batch_size
+    pub(crate) fn portion(&self) -> &Portion {
+        &self.portion
     }
 
     /// Waits for the next batch.
@@ -66,14 +66,14 @@ impl Drop for Prefetch {
 struct Job {
     source: Arc<dyn ImageSource>,
     order: Order,
-    batch_size: usize,
+    portion: Portion,
     stop: Arc<AtomicBool>,
 }
 
 impl Job {
     fn run(mut self, mut cursor: Cursor, batches: &SyncSender<Result<Ready>>) {
         loop {
-            let (picks, after) = self.order.take(cursor, self.batch_size);
+            let (picks, after) = self.order.take(cursor, &self.portion);
             // A batch cut short by `stop` reaches nobody: its receiver is about to go.
             let going = picks.into_iter().take_while(|_| !self.stop.load(Ordering::Relaxed));
             let batch = caught(|| assemble(&*self.source, going)).map(|batch| (batch, after));

@@ -1,6 +1,7 @@
 //! Real images, batch by batch.
 
 use crate::{Cond, Result, State};
+use std::ops::Range;
 use tch::{Device, Tensor};
 
 /// A batch of real images with their conditions.
@@ -44,6 +45,21 @@ pub trait BatchSource {
     /// # Errors
     /// If an image cannot be read or decoded.
     fn next_batch(&mut self, size: usize) -> Result<Batch>;
+
+    /// The images `part` of the next `size`, on the CPU; the source then stands after all `size` of them.
+    ///
+    /// For processes that share the work: with equal sources, their parts together are the batch. The default reads
+    /// the whole batch; a source that can leave out the rest does so.
+    ///
+    /// # Errors
+    /// As [`BatchSource::next_batch`].
+    ///
+    /// # Panics
+    /// If `part` exceeds `size`.
+    fn next_part(&mut self, size: usize, part: Range<usize>) -> Result<Batch> {
+        let batch = self.next_batch(size)?;
+        Ok(batch.narrow(part.start as i64, part.len() as i64))
+    }
 
     /// Where the source stands, so that [`BatchSource::restore`] continues with the same images.
     fn state(&self) -> State;

@@ -170,6 +170,20 @@ pub enum Error {
     /// A signal handler that could not be installed.
     #[error("cannot listen for signals: {0}")]
     Interrupt(String),
+    /// Processes of one run that hold different things.
+    #[error(
+        "the processes of this run differ in {what}: {checksums:?}; start all with the same program and arguments, \
+         let all see the same files, and use machines of one kind"
+    )]
+    ProcessesDiffer {
+        /// In what.
+        what: &'static str,
+        /// What was compared, by process unless `what` says otherwise.
+        checksums: Vec<u64>,
+    },
+    /// The first process of the run failed outside of a step.
+    #[error("process 0 failed to report or to save; its own output says why")]
+    FirstProcess,
     /// The run stopped on this error after the given progress.
     #[error("after {} images: {source}", .progress.images)]
     At {
@@ -184,4 +198,11 @@ pub enum Error {
     /// A failure in libtorch's extensions.
     #[error(transparent)]
     Torch(#[from] libtorch_ext::Error),
+}
+
+impl Error {
+    /// Whether another process is gone, so that nothing can be done together any more.
+    pub(crate) fn is_lost_contact(&self) -> bool {
+        matches!(self, Self::Torch(libtorch_ext::Error::Collective { .. }))
+    }
 }

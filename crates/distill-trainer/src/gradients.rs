@@ -10,6 +10,9 @@ use tch::{Device, Kind, Tensor};
 /// The largest gradient that [`OnNonFinite::ZeroGrad`](crate::OnNonFinite::ZeroGrad) leaves, as in the EDM family's code.
 const LARGEST_GRAD: f64 = 1e5;
 
+/// Numbers behind the gradients of a turn.
+pub(crate) const WORDS: i64 = 2;
+
 /// The memory of all gradients, which the turns share: each has it to itself while it lasts.
 #[derive(Debug)]
 pub(crate) struct GradArena {
@@ -30,7 +33,8 @@ impl GradArena {
         if let Some(gradients) = self.turns.get(&roles) {
             return Rc::clone(gradients);
         }
-        let length = movers.iter().map(|player| player.flat.layout().len()).sum::<i64>();
+        let gradients = movers.iter().map(|player| player.flat.layout().len()).sum::<i64>();
+        let length = gradients + WORDS;
         if length > self.buffer.size()[0] {
             self.turns.clear(); // they lie in the memory that is given up
             self.buffer = Tensor::zeros([length], (Kind::Float, self.buffer.device()));
@@ -44,6 +48,8 @@ impl GradArena {
 /// The gradients of the players of a turn: one contiguous buffer, and its views by parameter.
 #[derive(Debug)]
 pub(crate) struct TurnGradients {
+    /// Gradients, then words.
+    message: Tensor,
     buffer: Tensor,
     params: Vec<Tensor>,
     views: Vec<Tensor>,
@@ -54,8 +60,10 @@ pub(crate) struct TurnGradients {
 }
 
 impl TurnGradients {
-    fn new(movers: &[&PlayerState], buffer: &Tensor) -> Self {
+    fn new(movers: &[&PlayerState], message: &Tensor) -> Self {
+        let buffer = message.narrow(0, 0, message.size()[0] - WORDS);
         let mut gradients = Self {
+            message: message.shallow_clone(),
             buffer: buffer.shallow_clone(),
             params: Vec::new(),
             views: Vec::new(),
@@ -81,6 +89,11 @@ impl TurnGradients {
         let bound = Bound(Rc::clone(self));
         fused::bind_grads(&self.params, &self.views)?;
         Ok(bound)
+    }
+
+    /// All gradients and behind them [`WORDS`] numbers, for what processes tell each other in one message.
+    pub(crate) fn message(&self) -> &Tensor {
+        &self.message
     }
 
     /// The norm of every parameter's gradient.

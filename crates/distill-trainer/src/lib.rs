@@ -13,6 +13,7 @@
 mod checkpoint;
 mod config;
 pub mod conformance;
+mod data_parallel;
 mod drift;
 mod ema;
 mod error;

@@ -1,6 +1,7 @@
 //! Going on from a checkpoint.
 
 use crate::checkpoint::Saved;
+use crate::data_parallel::PART;
 use crate::{DistillMethod, Error, Result, Trainer};
 use diffusion_core::{BatchSource, Error as CoreError, Noise, State};
 use std::collections::BTreeSet;
@@ -81,8 +82,8 @@ impl<M: DistillMethod> Trainer<M> {
     /// # Errors
     /// - [`Error::Checkpoint`] if checkpoints exist and all are damaged, or the one asked for is;
     /// - [`Error::ForeignCheckpoint`] for another layout;
-    /// - [`Error::UnfitCheckpoint`] if the method, one of its options, the configuration, the networks or the data
-    ///   differ; the trainer may have taken in a part of the checkpoint then and must not be used;
+    /// - [`Error::UnfitCheckpoint`] if the method, one of its options, the configuration, the number of processes, the
+    ///   networks or the data differ; the trainer may have taken in a part of the checkpoint then and must not be used;
     /// - [`Error::NoCheckpoint`], [`Error::NoCheckpointFolder`] if there must be one.
     pub fn resume_by(&mut self, how: &Resume, source: &mut dyn BatchSource) -> Result<Resumed> {
         let Some((saved, passed_over)) = self.find(how)? else { return Ok(Resumed::default()) };
@@ -115,6 +116,7 @@ impl<M: DistillMethod> Trainer<M> {
         if !drift.is_empty() {
             return Err(Error::ConfigDrift(drift));
         }
+        let noise = self.parallel.saved_noise(&saved.part(PART), saved.manifest.noise)?;
         for player in &mut self.players {
             let state = saved.part(&format!("players.{}", player.role));
             same_names(&player.state(), &state)?;
@@ -130,7 +132,7 @@ impl<M: DistillMethod> Trainer<M> {
                 observer.restore(&saved.part(&part))?;
             }
         }
-        self.noise = Noise::from_state(saved.manifest.noise).on(self.device);
+        self.noise = Noise::from_state(noise).on(self.device);
         self.progress = saved.manifest.progress;
         self.metrics.clone_from(&saved.manifest.metrics);
         Ok(())

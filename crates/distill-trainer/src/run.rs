@@ -27,11 +27,13 @@ impl<M: DistillMethod> Trainer<M> {
             batch: self.config.batch,
             config: serde_json::to_value(&self.config).unwrap_or_default(),
         };
-        if let Some((snapshots, ..)) = &self.snapshots {
+        if let Some((snapshots, ..)) = self.snapshots.as_ref().filter(|_| self.parallel.is_first())
+        {
             snapshots.rewind(self.progress.images)?;
         }
         self.observers.iter_mut().try_for_each(|observer| observer.on_start(&info))?;
-        let result = self.steps(source);
+        let result = self.agree_on_state(source).and_then(|()| self.steps(source));
+        let result = result.and_then(|outcome| self.parallel.leave().map(|()| outcome));
         let written = self.writer.wait();
         if let (Err(_), Err(error)) = (&result, &written) {
             self.notify(&format!("besides, the last checkpoint could not be written: {error}"));
@@ -60,13 +62,14 @@ impl<M: DistillMethod> Trainer<M> {
         let (mut ticked, mut saved) = (self.progress, self.progress);
         let mut tick_started = started;
         while self.progress.images < total {
-            let first = match source.next_batch(self.config.batch) {
+            let first = match self.next_batch(source) {
                 Ok(batch) => batch,
                 Err(error) => {
-                    if self.progress != saved {
-                        self.save_checkpoint(source)?; // the weights are good, only the data failed
+                    // The weights are good, only the data failed. Other processes would not know of it.
+                    if self.progress != saved && self.parallel.is_alone() {
+                        self.save_checkpoint(source)?;
                     }
-                    return Err(error.into());
+                    return Err(error);
                 }
             };
             let before = self.progress;
@@ -77,7 +80,7 @@ impl<M: DistillMethod> Trainer<M> {
             let due = |every: u64| progress.images / every.max(1) > before.images / every.max(1);
             self.observers.iter_mut().for_each(|observer| observer.on_step(progress));
             let stop = directives.contains(&Directive::Stop);
-            let interrupted = self.interrupt.requested();
+            let interrupted = self.is_interrupted();
             let last = stop || interrupted || progress.images >= total;
             let (tick_due, save_due) = (last || due(tick_images), last || due(checkpoint_images));
             if tick_due || save_due {
@@ -90,7 +93,9 @@ impl<M: DistillMethod> Trainer<M> {
                 flow = match self.tick(started.elapsed().as_secs_f64(), s_per_kimg, last) {
                     Ok(flow) => flow,
                     Err(error) => {
-                        self.save_checkpoint(source)?; // the weights are good, only the report failed
+                        if !error.is_lost_contact() {
+                            self.save_checkpoint(source)?; // the weights are good, only the report failed
+                        }
                         return Err(error);
                     }
                 };
@@ -114,6 +119,9 @@ impl<M: DistillMethod> Trainer<M> {
     /// Saves power-function averages if the last step has passed a multiple of the interval.
     fn snapshot_averages(&self) -> Result<()> {
         let Some((folder, role, every)) = &self.snapshots else { return Ok(()) };
+        if !self.parallel.is_first() {
+            return Ok(());
+        }
         let images = self.progress.images;
         if images / every == (images - self.config.batch as u64) / every {
             return Ok(());
@@ -127,7 +135,7 @@ impl<M: DistillMethod> Trainer<M> {
             self.notify(&note);
         }
         let (mut terms, mut grad_norm) = (BTreeMap::new(), BTreeMap::new());
-        for (name, mean) in self.ledger.means() {
+        for (name, mean) in self.parallel.mean_terms(self.ledger.means())? {
             match name.strip_prefix(GRAD_NORM) {
                 Some(role) => grad_norm.insert(role.to_owned(), mean),
                 None => terms.insert(name, mean),
@@ -149,17 +157,25 @@ impl<M: DistillMethod> Trainer<M> {
             non_finite: self.non_finite.count(),
             last,
         };
+        let reported = self.report(&tick);
+        let flow = self.parallel.verdict(reported)?;
+        self.note_metrics(&tick);
+        Ok(flow)
+    }
+
+    /// Shows the averaged student to the observers.
+    fn report(&mut self, tick: &Tick) -> Result<Flow> {
+        if self.observers.is_empty() {
+            return Ok(Flow::Continue);
+        }
+        let _averages = averaged(&self.players);
+        let student = self.method.student();
         let mut flow = Flow::Continue;
-        {
-            let _averages = averaged(&self.players);
-            let student = self.method.student();
-            for observer in &mut self.observers {
-                if observer.on_tick(&tick, &*student)? == Flow::Stop {
-                    flow = Flow::Stop;
-                }
+        for observer in &mut self.observers {
+            if observer.on_tick(tick, &*student)? == Flow::Stop {
+                flow = Flow::Stop;
             }
         }
-        self.note_metrics(&tick);
         Ok(flow)
     }
 }

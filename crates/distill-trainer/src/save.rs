@@ -1,6 +1,7 @@
 //! Writing checkpoints out of a run.
 
 use crate::checkpoint::{self, Manifest, Snapshot};
+use crate::data_parallel::PART;
 use crate::observer::Tick;
 use crate::{DistillMethod, Result, Trainer};
 use diffusion_core::BatchSource;
@@ -14,6 +15,11 @@ impl<M: DistillMethod> Trainer<M> {
     /// Copies the state and has it written, after the checkpoint before it.
     pub(crate) fn save_checkpoint(&mut self, source: &dyn BatchSource) -> Result<()> {
         let Some(folder) = self.checkpoints.clone() else { return Ok(()) };
+        self.agree_on_state(source)?;
+        let processes = self.parallel.state(self.noise.state())?;
+        if !self.parallel.is_first() {
+            return Ok(());
+        }
         let waited = self.writer.wait()?;
         if waited > PATIENCE {
             self.notify(&format!(
@@ -29,7 +35,10 @@ impl<M: DistillMethod> Trainer<M> {
             );
             self.notify(&text);
         }
-        let snapshot = self.snapshot(source);
+        let mut snapshot = self.snapshot(source);
+        if let Some(processes) = processes {
+            snapshot.add(PART, processes);
+        }
         self.writer.start(folder, snapshot)
     }
 

@@ -23,7 +23,7 @@ impl<M: DistillMethod> Trainer<M> {
         let mut batch = first.to_device(self.device);
         for (index, turn) in self.method.turns(before).iter().enumerate() {
             if turn.fresh_batch && index > 0 {
-                batch = source.next_batch(self.config.batch)?.to_device(self.device);
+                batch = self.next_batch(source)?.to_device(self.device);
             }
             self.turn(turn, &batch)?;
         }
@@ -49,7 +49,8 @@ impl<M: DistillMethod> Trainer<M> {
         }
         let (objective, gradients) = self.gradients(turn, batch)?;
         let step = self.progress.step;
-        let verdict = self.non_finite.judge(turn, step, &objective.loss, &gradients)?;
+        let loss = self.share_gradients(&gradients, &objective.loss)?;
+        let verdict = self.non_finite.judge(turn, step, &loss, &gradients)?;
         if verdict.logs {
             self.log(turn, objective, &verdict)?;
         }
@@ -103,9 +104,9 @@ impl<M: DistillMethod> Trainer<M> {
         Ok(total.expect("a batch has images"))
     }
 
-    /// How many images are differentiated together.
+    /// How many images this process differentiates together.
     pub(crate) fn images_at_once(&self) -> usize {
-        let batch = self.config.batch;
+        let batch = self.parallel.part(self.config.batch).len();
         self.config.micro_batch.map_or(batch, |part| batch.min(part))
     }
 
@@ -162,7 +163,7 @@ impl<M: DistillMethod> Trainer<M> {
         self.ledger.add(terms.chain(norms).collect(), count.as_ref())
     }
 
-    fn reset(&mut self, role: Role) -> Result<()> {
+    pub(crate) fn reset(&mut self, role: Role) -> Result<()> {
         let Some(player) = self.players.iter_mut().find(|player| player.role == role) else {
             let players = self.players.iter().map(|player| player.role.to_string()).collect();
             return Err(Error::UnknownReset { role: role.0, players });

@@ -1,6 +1,7 @@
 //! A trainer: a method, what it needs to move, and who watches.
 
 use crate::checkpoint::{CheckpointFolder, Writer};
+use crate::data_parallel::DataParallel;
 use crate::gradients::GradArena;
 use crate::ledger::Ledger;
 use crate::non_finite::NonFinite;
@@ -51,6 +52,8 @@ pub struct Trainer<M> {
     pub(crate) ledger: Ledger,
     pub(crate) arena: GradArena,
     pub(crate) non_finite: NonFinite,
+    /// The other processes of the run.
+    pub(crate) parallel: DataParallel,
     pub(crate) snapshots: Option<(EmaSnapshots, Role, u64)>,
     pub(crate) observers: Vec<Box<dyn Observer>>,
     pub(crate) checkpoints: Option<CheckpointFolder>,
@@ -96,6 +99,7 @@ impl<M: DistillMethod> Trainer<M> {
             ledger: Ledger::default(),
             arena: GradArena::new(device),
             non_finite,
+            parallel: DataParallel::default(),
             snapshots: None,
             observers: Vec::new(),
             checkpoints: None,
@@ -114,14 +118,16 @@ impl<M: DistillMethod> Trainer<M> {
         Self { label: label.into(), ..self }
     }
 
-    /// Adds an observer.
+    /// Adds an observer. Only the first process of a distributed run is watched.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
-        self.observers.push(Box::new(observer));
+        if self.parallel.is_first() {
+            self.observers.push(Box::new(observer));
+        }
         self
     }
 
-    /// Writes checkpoints.
+    /// Writes checkpoints. In a distributed run the first process writes, and all of them read on a resume.
     #[must_use]
     pub fn checkpoints(self, folder: CheckpointFolder) -> Self {
         Self { checkpoints: Some(folder), ..self }

@@ -2,7 +2,7 @@
 //! functions are declared where they are called.
 
 use crate::{Error, Result};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
@@ -36,6 +36,51 @@ unsafe extern "C" {
 
     pub(crate) fn fewstep_autocast_enter_bf16(cuda: bool, previous: *mut AutocastState) -> Message;
     pub(crate) fn fewstep_autocast_exit(previous: *const AutocastState) -> Message;
+
+    pub(crate) fn fewstep_store_connect(
+        host: *const c_char,
+        port: u16,
+        serve: bool,
+        prefix: *const c_char,
+        timeout_ms: i64,
+        store: *mut *mut c_void,
+    ) -> Message;
+    pub(crate) fn fewstep_store_free(store: *mut c_void);
+    pub(crate) fn fewstep_store_set(
+        store: *const c_void,
+        key: *const c_char,
+        value: *const u8,
+        length: usize,
+    ) -> Message;
+    pub(crate) fn fewstep_store_get(
+        store: *const c_void,
+        key: *const c_char,
+        value: *mut *mut u8,
+        length: *mut usize,
+    ) -> Message;
+    pub(crate) fn fewstep_gloo_connect(
+        store: *const c_void,
+        rank: i32,
+        size: i32,
+        address: *const c_char,
+        interface: bool,
+        timeout_ms: i64,
+        group: *mut *mut c_void,
+    ) -> Message;
+    pub(crate) fn fewstep_group_free(group: *mut c_void);
+    pub(crate) fn fewstep_all_reduce_sum(group: *mut c_void, tensor: *const C_tensor) -> Message;
+    pub(crate) fn fewstep_broadcast(
+        group: *mut c_void,
+        tensor: *const C_tensor,
+        root: i32,
+    ) -> Message;
+    pub(crate) fn fewstep_all_gather(
+        group: *mut c_void,
+        gathered: *const *const C_tensor,
+        count: usize,
+        tensor: *const C_tensor,
+    ) -> Message;
+    pub(crate) fn fewstep_barrier(group: *mut c_void) -> Message;
 
     pub(crate) fn fewstep_adam_step(
         parameters: *const *const C_tensor,
@@ -149,6 +194,11 @@ pub(crate) fn device_index(operation: &'static str, device: Device) -> Result<c_
 
 /// Turns the shim's message into a result and frees it.
 pub(crate) fn check(operation: &'static str, message: Message) -> Result<()> {
+    reported(message).map_err(|message| Error::Torch { operation, message })
+}
+
+/// The shim's message, if there is one, freed.
+pub(crate) fn reported(message: Message) -> Result<(), String> {
     if message.is_null() {
         return Ok(());
     }
@@ -159,5 +209,5 @@ pub(crate) fn check(operation: &'static str, message: Message) -> Result<()> {
         libc::free(message.cast());
         text
     };
-    Err(Error::Torch { operation, message: text })
+    Err(text)
 }

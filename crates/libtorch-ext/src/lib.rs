@@ -4,6 +4,7 @@
 //!
 //! - [`cuda`] makes the CUDA half of libtorch visible to any program, without linking it, and adds its memory statistics,
 //!   streams, events and graphs;
+//! - [`distributed`] connects processes and reduces tensors over them;
 //! - [`autograd`] adds gradients with cotangents, derivatives in a direction, and checkpointed segments;
 //! - [`Autocast`] computes in `bf16` for as long as a guard lives;
 //! - [`fused`] updates whole lists of tensors (Adam, AdamW, moving averages, clipping) in a handful of kernels;
@@ -21,6 +22,7 @@
 mod autocast;
 pub mod autograd;
 pub mod cuda;
+pub mod distributed;
 mod error;
 mod ffi;
 pub mod fused;

@@ -83,6 +83,23 @@ fn a_restored_loader_continues_after_the_last_batch_delivered() {
 }
 
 #[test]
+fn loaders_that_share_the_work_deliver_the_batch_of_one() {
+    let sizes = [10; 8]; // over the ends of two epochs
+    let whole = run(&mut Loader::new(numbered(), 3).unwrap().with_flip(true), &sizes);
+    for depth in [0, 2] {
+        let new = || Loader::new(numbered(), 3).unwrap().with_flip(true).with_prefetch(depth);
+        let (mut first, mut second) = (new(), new());
+        let mut together = Vec::new();
+        for size in sizes {
+            together.extend(seen(&first.next_part(size, 0..5).unwrap()));
+            together.extend(seen(&second.next_part(size, 5..size).unwrap()));
+        }
+        assert_eq!(together, whole);
+        assert_eq!(first.state().values, second.state().values);
+    }
+}
+
+#[test]
 fn a_state_of_another_run_is_refused() {
     let state = Loader::new(numbered(), 3).unwrap().state();
     let message = |loader: Result<Loader>| {
