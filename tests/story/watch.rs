@@ -18,9 +18,9 @@ impl Recorder {
         self.0.borrow().clone()
     }
 
-    /// One term, report by report.
+    /// One scalar, report by report.
     pub(crate) fn term(&self, name: &str) -> Vec<f64> {
-        self.ticks().iter().map(|tick| tick.terms[name]).collect()
+        self.ticks().iter().map(|tick| tick.scalars()[name]).collect()
     }
 
     /// Every term of every report, bit for bit.

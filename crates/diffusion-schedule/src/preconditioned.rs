@@ -69,6 +69,11 @@ impl<B: Backbone> Preconditioned<B> {
         self.backbone.prepare();
     }
 
+    /// Trains with less memory and more time: see [`Backbone::recompute`].
+    pub fn recompute(&self, on: bool) {
+        self.backbone.recompute(on);
+    }
+
     /// [`Denoiser::denoise`] with dropout: `Some(noise)` trains, with masks drawn from `noise`; `None` evaluates.
     ///
     /// # Panics

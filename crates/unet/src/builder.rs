@@ -46,6 +46,16 @@ impl<'n> Builder<'n> {
         self.parameters.device()
     }
 
+    /// How many trained tensors are registered.
+    pub(crate) fn count(&self) -> usize {
+        self.parameters.trained().count()
+    }
+
+    /// The trained tensors that were registered after the first `count`.
+    pub(crate) fn trained_since(&self, count: usize) -> Vec<Tensor> {
+        self.parameters.trained().skip(count).map(|entry| entry.tensor.shallow_clone()).collect()
+    }
+
     /// Everything registered.
     pub(crate) fn finish(self) -> Parameters {
         self.parameters

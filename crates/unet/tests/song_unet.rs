@@ -180,6 +180,31 @@ fn the_gradient_has_a_gradient() {
 }
 
 #[test]
+fn recomputing_gives_the_same_gradients_from_the_same_masks() {
+    let network = awake(); // has dropout
+    let Input { x, c_noise, cond } = input();
+    let gradients = |recompute: bool| {
+        network.recompute(recompute);
+        let x = x.detach().copy().set_requires_grad(true);
+        let mut masks = Noise::new(9);
+        let out = network.forward(&x, &c_noise, &cond, Some(&mut masks));
+        network.parameters().trained().for_each(|entry| entry.tensor.shallow_clone().zero_grad());
+        out.square().sum(Kind::Float).backward();
+        let weights = network.parameters().trained().map(|entry| entry.tensor.grad().copy());
+        let all: Vec<Tensor> = weights.chain([x.grad().copy(), out.detach()]).collect();
+        (all, masks.state())
+    };
+    let ((kept, one), (again, other)) = (gradients(false), gradients(true));
+    assert!(kept.iter().all(|grad| largest(grad) > 0.0), "a zero gradient proves nothing");
+    let off = kept.iter().zip(&again).map(|(a, b)| largest(&(a - b)) / largest(a));
+    assert!(off.fold(0.0, f64::max) < 1e-5); // sums over several users of a tensor run in another order
+    assert_eq!(one, other);
+    let frozen = network.twin();
+    frozen.parameters().set_requires_grad(false);
+    assert!(!frozen.forward(&x, &c_noise, &cond, None).requires_grad());
+}
+
+#[test]
 fn a_prepared_network_answers_the_same_and_sees_new_weights() {
     let config = SongUnetConfig { model_channels: 16, dropout: 0.0, ..config() };
     let network = SongUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap();

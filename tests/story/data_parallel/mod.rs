@@ -92,7 +92,8 @@ fn another_number_of_processes_is_refused() {
     let entry = method("sid").unwrap();
     let mut alone = trainer(build(entry), config(entry, 6), two.path());
     let error = alone.resume(&mut pictures()).unwrap_err();
-    assert!(matches!(&error, Error::ConfigDrift(drift) if *drift == ["processes was 2, now 1"]));
+    let Error::UnfitCheckpoint { reason, .. } = error else { panic!("{error}") };
+    assert!(matches!(*reason, Error::ConfigDrift(drift) if drift == ["processes was 2, now 1"]));
 
     let mut alone = trainer(build(entry), config(entry, 2), one.path());
     alone.run(&mut pictures()).unwrap();

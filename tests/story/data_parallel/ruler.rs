@@ -50,7 +50,7 @@ pub(super) fn measuring() -> TrainConfig {
 
 /// All reported losses and gradient norms, report by report.
 pub(super) fn reported(recorder: &Recorder) -> Vec<f64> {
-    let names = ["measure/loss", "measure/grad_norm/ruler", "again/loss", "again/darkest"];
+    let names = ["measure/loss", "grad_norm/ruler", "again/loss", "again/darkest"];
     names.iter().flat_map(|name| recorder.term(name)).collect()
 }
 

@@ -33,7 +33,8 @@ impl CheckpointFolder {
     /// [`Error::Folder`] if the folder cannot be created or written to.
     pub fn create(path: impl Into<PathBuf>, keep: usize) -> Result<Self> {
         let folder = Self::at(path, keep);
-        let probe = folder.path.join(".writable");
+        // Processes of one run look at the same moment.
+        let probe = folder.path.join(format!(".writable-{}", std::process::id()));
         std::fs::create_dir_all(&folder.path)
             .and_then(|()| std::fs::write(&probe, b""))
             .and_then(|()| std::fs::remove_file(&probe))

@@ -1,16 +1,19 @@
 //! DDPM++ as EDM trains it.
 
 mod count;
+mod layer;
 pub(crate) mod layout;
 mod mapping;
 
 use crate::Result;
-use crate::blocks::{Conv2d, GroupNorm, Resample, UnetBlock};
+use crate::blocks::{Conv2d, GroupNorm, Resample};
 use crate::builder::{Builder, channels_last};
 use crate::config::SongUnetConfig;
 use diffusion_core::{Backbone, Cond, Noise, Parameters, shape};
-use layout::{Row, RowKind};
+use layer::Layer;
+use layout::Row;
 use mapping::Mapping;
+use std::cell::Cell;
 use tch::{Device, Tensor};
 
 /// The official name of the network inside its preconditioning.
@@ -45,6 +48,7 @@ pub struct SongUnet {
     aux_norm: GroupNorm,
     aux_conv: Conv2d,
     parameters: Parameters,
+    recomputes: Cell<bool>,
 }
 
 impl SongUnet {
@@ -91,6 +95,7 @@ impl SongUnet {
             aux_norm,
             aux_conv,
             parameters,
+            recomputes: Cell::new(false),
         })
     }
 
@@ -122,7 +127,7 @@ impl SongUnet {
         let mut x = channels_last(x);
         let mut skips = Vec::with_capacity(self.encoder.len());
         for layer in &self.encoder {
-            x = layer.forward(&x, &emb, dropout.as_deref_mut());
+            x = layer.forward(&x, &emb, dropout.as_deref_mut(), self.recomputes.get());
             tap(&layer.name, &x);
             skips.push(x.shallow_clone());
         }
@@ -131,7 +136,7 @@ impl SongUnet {
                 let skip = skips.pop().expect("as many encoder layers as blocks that take a skip");
                 x = Tensor::cat(&[x, skip], 1);
             }
-            x = layer.forward(&x, &emb, dropout.as_deref_mut());
+            x = layer.forward(&x, &emb, dropout.as_deref_mut(), self.recomputes.get());
             tap(&layer.name, &x);
         }
         self.aux_conv.forward(&self.aux_norm.forward_silu(&x)).contiguous()
@@ -166,6 +171,7 @@ impl Backbone for SongUnet {
     fn twin(&self) -> Box<dyn Backbone> {
         let twin = Self::zeroed(&self.config, self.parameters.device());
         let twin = twin.expect("this network was built with the same configuration");
+        twin.recomputes.set(self.recomputes.get());
         twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
         Box::new(twin)
     }
@@ -173,56 +179,11 @@ impl Backbone for SongUnet {
     /// On the CPU: four times the memory of the 3 × 3 weights, and lower latency for small batches.
     fn prepare(&self) {
         let layers = self.encoder.iter().chain(&self.decoder);
-        layers.flat_map(Layer::convolutions).for_each(Conv2d::prepare);
-    }
-}
-
-/// One layer of the encoder or decoder.
-#[derive(Debug)]
-struct Layer {
-    name: String,
-    takes_skip: bool,
-    kind: LayerKind,
-}
-
-#[derive(Debug)]
-enum LayerKind {
-    Conv(Conv2d),
-    Block(Box<UnetBlock>),
-}
-
-impl Layer {
-    fn new(builder: &mut Builder, half: &str, row: Row, config: &SongUnetConfig) -> Self {
-        let name = format!("{PREFIX}.{half}.{}", row.name);
-        let kind = match row.kind {
-            RowKind::Conv(channels) => {
-                LayerKind::Conv(Conv2d::new(builder, &name, channels, 3, Resample::Keep, 1.0))
-            }
-            RowKind::Block(shape) => {
-                let emb = config.emb_channels();
-                LayerKind::Block(Box::new(UnetBlock::new(
-                    builder,
-                    &name,
-                    shape,
-                    emb,
-                    config.dropout,
-                )))
-            }
-        };
-        Self { name, takes_skip: row.takes_skip, kind }
+        layers.for_each(Layer::prepare);
     }
 
-    fn convolutions(&self) -> Vec<&Conv2d> {
-        match &self.kind {
-            LayerKind::Conv(conv) => vec![conv],
-            LayerKind::Block(block) => block.convolutions().collect(),
-        }
-    }
-
-    fn forward(&self, x: &Tensor, emb: &Tensor, dropout: Option<&mut Noise>) -> Tensor {
-        match &self.kind {
-            LayerKind::Conv(conv) => conv.forward(x),
-            LayerKind::Block(block) => block.forward(x, emb, dropout),
-        }
+    /// Segments are the residual blocks.
+    fn recompute(&self, on: bool) {
+        self.recomputes.set(on);
     }
 }
