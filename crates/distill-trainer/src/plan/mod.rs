@@ -81,7 +81,7 @@ pub struct Plan {
 impl<M: DistillMethod> Trainer<M> {
     /// Finds out what the run will take. The run itself goes on as if nothing had been asked.
     ///
-    /// Costs the time of about five images of a step.
+    /// Costs the time of about ten images of a step.
     ///
     /// # Errors
     /// If the source has no batch, or a turn fails.

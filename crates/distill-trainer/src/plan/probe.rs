@@ -4,8 +4,8 @@ use super::room::Meter;
 use crate::{DistillMethod, Result, Trainer, Turn};
 use diffusion_core::{Batch, BatchSource, Noise};
 
-/// The larger one of the two numbers of images that are measured.
-const IMAGES: usize = 4;
+/// The larger one of the two numbers of images that are measured; the other is a quarter of it.
+const IMAGES: usize = 8;
 
 /// Bytes that the largest turn takes beyond what was there before: a straight line through two measurements.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ impl TurnMemory {
 }
 
 impl<M: DistillMethod> Trainer<M> {
-    /// Measures every turn of the next step on 1 and 4 images; `None` where memory cannot be measured. The run's noise,
+    /// Measures every turn of the next step on 2 and 8 images; `None` where memory cannot be measured. The run's noise,
     /// weights and place in the data stay as they are.
     pub(super) fn probe(&mut self, source: &mut dyn BatchSource) -> Result<Option<TurnMemory>> {
         let Some(meter) = Meter::new(self.device) else { return Ok(None) };
@@ -51,7 +51,7 @@ impl<M: DistillMethod> Trainer<M> {
         let mut first = None;
         let mut largest: Option<TurnMemory> = None;
         for turn in self.method.turns(self.progress) {
-            let mut points = [(1, 0.0), (large, 0.0)];
+            let mut points = [((large / 4).max(1), 0.0), (large, 0.0)];
             for (images, bytes) in &mut points {
                 let part = batch.narrow(0, *images as i64);
                 let Some([before, peak]) = meter.watch(|| self.try_turn(&turn, &part))? else {

@@ -44,7 +44,7 @@ impl Display for Plan {
         row(f, "rest of the process: libtorch, data, frozen networks", self.rest)?;
         row(f, "gradients of the largest turn", Some(self.gradients))?;
         let activations = self.turn.map(|_| self.step().saturating_sub(self.gradients));
-        row(f, "activations, extended from 1 and 4 images", activations)?;
+        row(f, "activations, extended from 2 and 8 images", activations)?;
         row(f, "copy of the state for a checkpoint", Some(self.snapshot))?;
         row(f, "to come on the device", Some(self.to_come()))?;
         row(f, "available on the device", self.available)?;
