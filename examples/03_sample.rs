@@ -87,6 +87,7 @@ fn main() -> Result<()> {
     let Architecture::SongUnet(unet) = &config.architecture else {
         anyhow::bail!("{} holds another architecture than a U-Net", args.model.display())
     };
+    network.prepare();
     let chosen = sampler(&args, config.sampler.clone())?;
     let generator = Sampling::new(&network, chosen.build()?);
     let labels = labels(&args, unet.label_dim)?;

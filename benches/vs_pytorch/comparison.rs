@@ -1,7 +1,7 @@
 //! A whole run: what is measured, in which order.
 
 use crate::check::{self, weights};
-use crate::duel::{Duel, Effort, fight, prepared};
+use crate::duel::{Duel, Effort, fight};
 use crate::protocol::{Job, Kind, Precision, Request, Versions};
 use crate::report::{Checked, Line, Machine, Report};
 use crate::rows::{Net, ROWS, Row};
@@ -124,11 +124,11 @@ impl Comparison {
             precision,
             configuration: all[0],
         };
-        let mut ours = prepared(self.launcher.ours(threads)?, &job)?;
         let mut duels = Vec::new();
         for configuration in all {
             let name = configuration.name(row.kind);
-            match fight(&self.launcher, threads, &mut ours, (&job, configuration), self.effort) {
+            let theirs = Job { configuration, ..job.clone() };
+            match fight(&self.launcher, threads, (&job, &theirs), self.effort) {
                 Ok(duel) => {
                     show(row, precision, &duel);
                     duels.push(duel);
@@ -137,8 +137,6 @@ impl Comparison {
                     let failure = format!("{}, {precision}, {name}: {error:#}", row.name());
                     println!("{failure}");
                     self.failures.push(failure);
-                    // What went wrong may be on our side.
-                    ours = prepared(self.launcher.ours(threads)?, &job)?;
                 }
             }
         }
@@ -165,9 +163,7 @@ impl Comparison {
         }
         let threads = row.threads(self.threads);
         let ours = Job { precision, ..job.clone() };
-        let mut ours = prepared(self.launcher.ours(threads)?, &ours)?;
-        let against = (job, job.configuration);
-        fight(&self.launcher, threads, &mut ours, against, self.effort).map(Some)
+        fight(&self.launcher, threads, (&ours, job), self.effort).map(Some)
     }
 
     fn flops(&self, row: &Row) -> Result<Option<f64>> {

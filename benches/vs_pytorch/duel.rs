@@ -1,6 +1,6 @@
 //! Both sides of a row in turn: a burst of ours, a burst of PyTorch's, and again.
 
-use crate::protocol::{Configuration, Job, Memory, Request};
+use crate::protocol::{Job, Memory, Request};
 use crate::samples::Samples;
 use crate::side::{Launcher, Side};
 use anyhow::Result;
@@ -33,32 +33,34 @@ impl Duel {
     }
 }
 
-/// A process of our side with a prepared job, and a name for the report.
-pub(crate) fn prepared(mut side: Side, job: &Job) -> Result<Side> {
+/// A process with a prepared job.
+fn prepared(mut side: Side, job: &Job) -> Result<Side> {
     side.ask::<serde_json::Value>(&Request::Prepare { job: job.clone() })?;
     Ok(side)
 }
 
-/// Measures `ours`, which is prepared, against a new process of the twin.
+/// Measures our job in a new process against a configuration of the twin in another.
+///
+/// Ours starts when the twin is warm: compiling takes minutes, after which a process that waited would not be warm.
 pub(crate) fn fight(
     launcher: &Launcher,
     threads: usize,
-    ours: &mut Side,
-    (job, configuration): (&Job, Configuration),
+    (ours, theirs): (&Job, &Job),
     effort: Effort,
 ) -> Result<Duel> {
     let mut twin = launcher.twin(threads)?;
     twin.ask::<serde_json::Value>(&Request::Hello { threads })?;
-    let job = Job { configuration, ..job.clone() };
-    let mut twin = prepared(twin, &job)?;
-    let iterations = [warm_up(ours, effort)?, warm_up(&mut twin, effort)?];
+    let mut twin = prepared(twin, theirs)?;
+    let their_iterations = warm_up(&mut twin, effort)?;
+    let mut ours = prepared(launcher.ours(threads)?, ours)?;
+    let iterations = [warm_up(&mut ours, effort)?, their_iterations];
     let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
         our_times.extend(ours.run(iterations[0])?);
         their_times.extend(twin.run(iterations[1])?);
     }
     Ok(Duel {
-        configuration: configuration.name(job.kind),
+        configuration: theirs.configuration.name(theirs.kind),
         ours: Samples::of(our_times),
         theirs: Samples::of(their_times),
         our_memory: ours.memory()?,

@@ -16,12 +16,14 @@ const ONE_STEP: OneStep = OneStep { sigma: 2.5 };
 
 pub(crate) fn forward(job: &Job) -> Result<Work> {
     let (network, cond, z) = load(job)?;
+    network.prepare();
     let sigma = Tensor::ones([job.batch], (Kind::Float, Device::Cpu));
     Ok(repeat(evaluation(job.precision, move || drop(network.denoise(&z, &sigma, &cond)))))
 }
 
 pub(crate) fn generate(job: &Job) -> Result<Work> {
     let (network, cond, z) = load(job)?;
+    network.prepare();
     let generator = Sampling::new(network, ONE_STEP);
     let mut noise = Noise::new(2);
     let once = move || drop(generator.generate(&z, &cond, &mut noise));
@@ -35,7 +37,7 @@ pub(crate) fn optimizer(job: &Job) -> Result<Work> {
     let optimizer = Optimizer::new(&config, network.parameters())?;
     let decay = EmaConfig::Constant { decay: 0.999 };
     let mut ema = Ema::new(decay, network.parameters())?;
-    let buffer = optimizer.parameters().layout().zeros(Device::Cpu) + 1e-3;
+    let buffer = optimizer.parameters().layout().zeros(Device::Cpu).fill_(1e-3);
     let views = optimizer.parameters().layout().views(&buffer);
     let grads = optimizer.parameters().runs(&buffer);
     Ok(repeat(move || {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod child;
+mod cuda_graphs;
 mod data_parallel;
 mod end_to_end;
 mod faulty;

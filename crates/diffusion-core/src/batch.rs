@@ -31,6 +31,36 @@ impl Batch {
         Self { images: self.images.narrow(0, start, length), cond }
     }
 
+    /// The same batch in memory of its own.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let Cond { labels, augment, text } = &self.cond;
+        let [labels, augment, text] =
+            [labels, augment, text].map(|tensor| tensor.as_ref().map(Tensor::copy));
+        Self { images: self.images.copy(), cond: Cond { labels, augment, text } }
+    }
+
+    /// Takes over the values of a batch of the same shapes, in place; `false`, and nothing done, for one of others.
+    ///
+    /// # Panics
+    /// If libtorch cannot copy.
+    pub fn overwrite(&self, other: &Self) -> bool {
+        fn tensors(batch: &Batch) -> [Option<&Tensor>; 4] {
+            let Cond { labels, augment, text } = &batch.cond;
+            [Some(&batch.images), labels.as_ref(), augment.as_ref(), text.as_ref()]
+        }
+        let shape = |batch| tensors(batch).map(|tensor| tensor.map(|t| (t.size(), t.kind())));
+        if shape(self) != shape(other) {
+            return false;
+        }
+        for (own, new) in
+            tensors(self).into_iter().flatten().zip(tensors(other).into_iter().flatten())
+        {
+            own.shallow_clone().copy_(new);
+        }
+        true
+    }
+
     /// The same batch on another device.
     #[must_use]
     pub fn to_device(&self, device: Device) -> Self {

@@ -1,5 +1,7 @@
 //! Where every random number comes from.
 
+use crate::NoiseTape;
+use crate::noise_tape::{Make, Path, Step};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,16 @@ pub struct NoiseState {
 pub struct Noise {
     state: NoiseState,
     device: Device,
+    tape: Option<OnTape>,
+}
+
+/// The place of a noise on a tape.
+#[derive(Debug, Clone)]
+struct OnTape {
+    tape: NoiseTape,
+    path: Path,
+    /// The draw at which it begins.
+    begin: u64,
 }
 
 impl Noise {
@@ -49,7 +61,7 @@ impl Noise {
 
     /// Continues from a saved state, on the CPU.
     pub fn from_state(state: NoiseState) -> Self {
-        Self { state, device: Device::Cpu }
+        Self { state, device: Device::Cpu, tape: None }
     }
 
     /// The same generator delivering to `device`; the values do not change.
@@ -64,7 +76,7 @@ impl Noise {
     #[must_use]
     pub fn stream(&self, label: &str) -> Self {
         let stream = fnv1a(self.state.stream.to_le_bytes().into_iter().chain(label.bytes()));
-        Self { state: NoiseState { stream, draw: 0, ..self.state }, device: self.device }
+        self.child(stream, || Step::Stream(label.into()))
     }
 
     /// A new independent stream each time: spends one draw of this one and starts at its own beginning.
@@ -74,8 +86,18 @@ impl Noise {
     pub fn fork(&mut self, label: &str) -> Self {
         let parent = [self.state.stream.to_le_bytes(), self.state.draw.to_le_bytes()].concat();
         let stream = fnv1a(parent.into_iter().chain(label.bytes()));
-        self.state.draw += 1;
-        Self { state: NoiseState { stream, draw: 0, ..self.state }, device: self.device }
+        let child = self.child(stream, || Step::Fork(self.drawn(), label.into()));
+        self.skip(1);
+        child
+    }
+
+    /// The same generator, whose random tensors and those of all that is made of it are put on `tape`, or come from it once
+    /// it is [rewound](NoiseTape::rewind).
+    #[must_use]
+    pub fn taped(&self, tape: &NoiseTape) -> Self {
+        let begin = self.state.draw;
+        let tape = Some(OnTape { tape: tape.clone(), path: Path::new(), begin });
+        Self { tape, ..self.clone() }
     }
 
     /// The state to save.
@@ -90,27 +112,33 @@ impl Noise {
 
     /// Standard normal values, `f32`.
     pub fn normal(&mut self, shape: &[i64]) -> Tensor {
-        let mut rng = self.next_draw();
-        let values = normals(count(shape), || rng.next_u64());
-        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        Tensor::from_slice(&values).view(shape).to_device(self.device)
+        self.draw(shape, |noise, shape| {
+            let mut rng = noise.next_draw();
+            let values = normals(count(shape), || rng.next_u64());
+            let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+            Tensor::from_slice(&values).view(shape).to_device(noise.device)
+        })
     }
 
     /// Standard normal values, `f64`; not the `f32` ones at higher precision.
     pub fn normal_f64(&mut self, shape: &[i64]) -> Tensor {
-        let mut rng = self.stream("f64").at(self.state.draw).next_draw();
-        self.state.draw += 1;
-        Tensor::from_slice(&normals(count(shape), || rng.next_u64()))
-            .view(shape)
-            .to_device(self.device)
+        self.draw(shape, |noise, shape| {
+            let mut rng = noise.stream("f64").at(noise.state.draw).next_draw();
+            noise.state.draw += 1;
+            Tensor::from_slice(&normals(count(shape), || rng.next_u64()))
+                .view(shape)
+                .to_device(noise.device)
+        })
     }
 
     /// Uniform values in `[0, 1)`, `f32`, multiples of 2⁻²⁴.
     pub fn uniform(&mut self, shape: &[i64]) -> Tensor {
-        let mut rng = self.next_draw();
-        let values: Vec<f32> =
-            (0..count(shape)).map(|_| (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32).collect();
-        Tensor::from_slice(&values).view(shape).to_device(self.device)
+        self.draw(shape, |noise, shape| {
+            let mut rng = noise.next_draw();
+            let value = |_| (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
+            let values: Vec<f32> = (0..count(shape)).map(value).collect();
+            Tensor::from_slice(&values).view(shape).to_device(noise.device)
+        })
     }
 
     /// `n` integers in `0..bound`, on the host.
@@ -119,13 +147,13 @@ impl Noise {
     /// If `bound` is 0.
     pub fn integers(&mut self, n: usize, bound: u64) -> Vec<u64> {
         assert!(bound > 0, "`integers` needs a bound of at least 1");
-        let mut rng = self.next_draw();
+        let mut rng = self.next_draw_on_host();
         (0..n).map(|_| bounded(&mut rng, bound)).collect()
     }
 
     /// The numbers `0..n` in random order, on the host.
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
-        let mut rng = self.next_draw();
+        let mut rng = self.next_draw_on_host();
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
             order.swap(i, bounded(&mut rng, i as u64 + 1) as usize);
@@ -142,16 +170,66 @@ impl Noise {
         self.uniform(shape).ge(p).to_kind(Kind::Float) / (1.0 - p)
     }
 
+    /// A noise made of this one.
+    fn child(&self, stream: u64, step: impl FnOnce() -> Step) -> Self {
+        let tape = self.tape.as_ref().map(|OnTape { tape, path, .. }| {
+            let path = path.iter().cloned().chain([step()]).collect();
+            OnTape { tape: tape.clone(), path, begin: 0 }
+        });
+        Self { state: NoiseState { stream, draw: 0, ..self.state }, device: self.device, tape }
+    }
+
+    /// The noise at the end of a path, without a tape.
+    pub(crate) fn follow(&self, path: &Path) -> Self {
+        let start = Self { tape: None, ..self.clone() };
+        path.iter().fold(start, |mut noise, step| match step {
+            Step::Stream(label) => noise.stream(label),
+            Step::Fork(draws, label) => {
+                noise.skip(*draws);
+                noise.fork(label)
+            }
+        })
+    }
+
+    /// Draws since the tape began, or since this noise did.
+    fn drawn(&self) -> u64 {
+        self.state.draw - self.tape.as_ref().map_or(0, |on| on.begin)
+    }
+
+    /// Goes on as if there had been `draws` more.
+    pub(crate) fn skip(&mut self, draws: u64) {
+        self.state.draw += draws;
+        if let Some(on) = self.tape.as_ref().filter(|on| on.path.is_empty()) {
+            on.tape.note_root(self.state.draw - on.begin);
+        }
+    }
+
+    /// A random tensor, from the tape or onto it if there is one.
+    fn draw(&mut self, shape: &[i64], make: Make) -> Tensor {
+        let Some(on) = self.tape.clone() else { return make(self, shape) };
+        let drawn = self.drawn();
+        let mut bare = Self { tape: None, ..self.clone() };
+        self.skip(1);
+        on.tape.draw(&on.path, drawn, shape, make, || make(&mut bare, shape))
+    }
+
     fn at(mut self, draw: u64) -> Self {
         self.state.draw = draw;
         self
+    }
+
+    fn next_draw_on_host(&mut self) -> ChaCha8Rng {
+        if let Some(on) = &self.tape {
+            on.tape.note_host();
+        }
+        self.next_draw()
     }
 
     fn next_draw(&mut self) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.state.seed);
         rng.set_stream(self.state.stream);
         rng.set_word_pos(u128::from(self.state.draw) << WORDS_PER_DRAW_LOG2);
-        self.state.draw += 1;
+        self.skip(1);
         rng
     }
 }

@@ -1,13 +1,16 @@
 //! safetensors files in and out, strictly and atomically.
 
 use crate::{Error, Result};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
+
+/// The longest header that is read, as in the reference implementation.
+const MAX_HEADER: u64 = 100_000_000;
 
 /// What a safetensors file holds.
 #[derive(Debug)]
@@ -125,17 +128,14 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Reads a whole safetensors file.
+/// Reads a whole safetensors file, tensor by tensor: no more than one is in memory twice.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, or as [`decode`].
 pub fn read(path: &Path) -> Result<TensorFile> {
-    let bytes = std::fs::read(path).map_err(|reason| Error::Io {
-        action: "cannot read",
-        path: path.into(),
-        reason,
-    })?;
-    decode(path, &bytes)
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, file) = opened.map_err(|reason| unreadable(path, reason))?;
+    read_from(path, &mut BufReader::with_capacity(1 << 20, file), length)
 }
 
 /// The tensors in the bytes of a safetensors file; errors name `path`.
@@ -143,19 +143,55 @@ pub fn read(path: &Path) -> Result<TensorFile> {
 /// # Errors
 /// [`Error::BadTensorFile`] if the file is truncated, inconsistent or holds a kind of tensor that libtorch lacks.
 pub fn decode(path: &Path, bytes: &[u8]) -> Result<TensorFile> {
+    read_from(path, &mut &*bytes, bytes.len() as u64)
+}
+
+/// Nothing is allocated that the file's `length` does not justify.
+fn read_from(path: &Path, reader: &mut impl Read, length: u64) -> Result<TensorFile> {
     let bad = |reason: String| Error::BadTensorFile { path: path.into(), reason };
-    let file = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| bad(error.to_string()))?;
+    let mut read =
+        |bytes: &mut [u8]| reader.read_exact(bytes).map_err(|reason| unreadable(path, reason));
+    let Some(room) = length.checked_sub(8) else {
+        return Err(bad(format!("it has {length} bytes")));
+    };
+    let mut n = [0; 8];
+    read(&mut n)?;
+    let n = u64::from_le_bytes(n);
+    if n > room.min(MAX_HEADER) {
+        return Err(bad(format!(
+            "its header of {n} bytes is longer than the file or {MAX_HEADER}"
+        )));
+    }
+    let mut header = vec![0; n as usize];
+    read(&mut header)?;
+    let header: Metadata =
+        serde_json::from_slice(&header).map_err(|error| bad(error.to_string()))?;
+    let names = header.offset_keys();
+    let infos: Vec<&TensorInfo> = names.iter().filter_map(|name| header.info(name)).collect();
+    let end = infos.last().map_or(0, |info| info.data_offsets.1) as u64;
+    if end != room - n {
+        return Err(bad(format!(
+            "its tensors have {end} bytes, but {} follow the header",
+            room - n
+        )));
+    }
     let mut tensors = Vec::new();
-    for (name, view) in file.iter() {
-        let kind = kind_of(view.dtype()).ok_or_else(|| {
-            bad(format!("tensor `{name}` has the unsupported type {:?}", view.dtype()))
+    let mut bytes = Vec::new();
+    for (name, info) in names.iter().zip(&infos) {
+        let kind = kind_of(info.dtype).ok_or_else(|| {
+            bad(format!("tensor `{name}` has the unsupported type {:?}", info.dtype))
         })?;
-        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-        tensors.push((name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, kind)?));
+        let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+        bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
+        read(&mut bytes)?;
+        tensors.push((name.clone(), Tensor::f_from_data_size(&bytes, &shape, kind)?));
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(TensorFile { tensors, metadata })
+}
+
+fn unreadable(path: &Path, reason: io::Error) -> Error {
+    Error::Io { action: "cannot read", path: path.into(), reason }
 }
 
 fn dtype_of(kind: Kind) -> Dtype {
@@ -204,6 +240,10 @@ mod tests {
         let error = read(&path).unwrap_err();
         assert!(matches!(error, Error::BadTensorFile { .. }));
         assert!(error.to_string().contains("net.safetensors"));
+        let mut hostile = bytes;
+        hostile[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(decode(&path, &hostile).unwrap_err().to_string().contains("header of 1844"));
+        assert!(matches!(decode(&path, &hostile[..5]).unwrap_err(), Error::BadTensorFile { .. }));
     }
 
     #[test]

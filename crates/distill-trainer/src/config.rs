@@ -147,6 +147,9 @@ pub struct TrainConfig {
     pub micro_batch: Option<usize>,
     /// The arithmetic of the networks.
     pub precision: Precision,
+    /// On CUDA: record turns that can be recorded and launch each as a whole, which saves the time of launching its kernels
+    /// one by one. Numbers do not change. Turns of a method that draws numbers on the host are computed as usual.
+    pub cuda_graphs: bool,
     /// What happens on NaN.
     pub on_non_finite: OnNonFinite,
     /// Settings by role.
@@ -163,6 +166,7 @@ impl Default for TrainConfig {
             checkpoint_kimg: 16.0,
             micro_batch: None,
             precision: Precision::Auto,
+            cuda_graphs: false,
             on_non_finite: OnNonFinite::Error,
             roles: BTreeMap::new(),
         }
@@ -200,11 +204,11 @@ impl TrainConfig {
     }
 
     /// The fields in which a saved configuration differs, without those that may change on a resume (the length of
-    /// the run and how often it reports).
+    /// the run, how often it reports, how turns are launched).
     pub fn drift(&self, saved: &Self) -> Vec<String> {
         let fixed = |config: &Self| {
             let mut fields = serde_json::to_value(config).unwrap_or_default();
-            for free in ["kimg", "tick_kimg", "checkpoint_kimg"] {
+            for free in ["kimg", "tick_kimg", "checkpoint_kimg", "cuda_graphs"] {
                 fields.as_object_mut().and_then(|fields| fields.remove(free));
             }
             fields

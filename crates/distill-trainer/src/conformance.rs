@@ -1,7 +1,7 @@
 //! The laws that every method keeps, checked through the trait alone.
 
 use crate::{DistillMethod, Progress, Role, Turn};
-use diffusion_core::{Batch, Noise};
+use diffusion_core::{Batch, Noise, NoiseTape};
 use std::collections::BTreeSet;
 use tch::{Kind, Tensor};
 
@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 /// 5. The gradient of a turn reaches exactly its players.
 /// 6. The state round-trips into a fresh method.
 /// 7. The student generates finite images of the right shape.
+/// 8. A turn with a recording key draws no number on the host, and computes the same on draws that were filled in later.
 ///
 /// # Panics
 /// With the law that is broken, the turn and the player.
@@ -24,6 +25,7 @@ pub fn check<M: DistillMethod>(build: &dyn Fn() -> M, batch: &Batch) {
         objective_is_sound(&method, &turn, batch);
         loss_repeats(&method, &turn, batch);
         gradient_reaches_only(&method, &turn, batch);
+        recording_repeats(&method, &turn, batch);
     }
     state_round_trips(method, build(), batch);
     student_generates(&build(), batch);
@@ -86,6 +88,23 @@ fn gradient_reaches_only<M: DistillMethod>(method: &M, turn: &Turn, batch: &Batc
         let trains = turn.trains.contains(&player.role);
         assert_eq!(reached, trains, "turn `{}`: gradient at player `{}`", turn.name, player.role);
     }
+}
+
+fn recording_repeats<M: DistillMethod>(method: &M, turn: &Turn, batch: &Batch) {
+    let progress = Progress::default();
+    if method.recording_key(turn, progress).is_none() {
+        return;
+    }
+    let loss = |noise: &mut Noise| method.objective(turn, batch, progress, noise).loss;
+    let tape = NoiseTape::new();
+    let _ = loss(&mut Noise::new(1).taped(&tape));
+    assert!(tape.is_complete(), "turn `{}`: recorded, and draws on the host", turn.name);
+    let (mut filled, mut other) = (Noise::new(2), Noise::new(2));
+    tape.refill(&mut filled);
+    tape.rewind();
+    let played = loss(&mut Noise::new(2).taped(&tape));
+    assert_eq!(played, loss(&mut other), "turn `{}`: other losses when recorded", turn.name);
+    assert_eq!(filled.state(), other.state(), "turn `{}`: other draws when recorded", turn.name);
 }
 
 fn state_round_trips<M: DistillMethod>(mut method: M, mut fresh: M, batch: &Batch) {

@@ -85,10 +85,15 @@ impl TurnGradients {
 
     /// Zeroes the buffer and lets backward passes accumulate into it, as long as the guard lives.
     pub(crate) fn bind(self: &Rc<Self>) -> Result<Bound> {
-        let _ = tch::no_grad(|| self.buffer.shallow_clone().zero_());
+        self.zero();
         let bound = Bound(Rc::clone(self));
         fused::bind_grads(&self.params, &self.views)?;
         Ok(bound)
+    }
+
+    /// Zeroes the buffer.
+    pub(crate) fn zero(&self) {
+        let _ = tch::no_grad(|| self.buffer.shallow_clone().zero_());
     }
 
     /// All gradients and behind them [`WORDS`] numbers, for what processes tell each other in one message.

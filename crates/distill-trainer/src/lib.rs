@@ -30,6 +30,7 @@ mod optimizer;
 pub mod plan;
 mod player_state;
 mod precision;
+mod recording;
 mod resume;
 mod run;
 mod save;

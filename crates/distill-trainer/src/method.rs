@@ -158,6 +158,14 @@ pub trait DistillMethod {
         noise: &mut Noise,
     ) -> Objective;
 
+    /// What the operations of a turn's objective depend on besides batch and noise, as a number: the stage of a
+    /// curriculum, or 0 if there is nothing. The trainer may then record the operations as a CUDA graph and repeat them
+    /// while the number stays the same, so they must not read from the device or upload anything. `None`, the default:
+    /// nothing is recorded.
+    fn recording_key(&self, _turn: &Turn, _progress: Progress) -> Option<u64> {
+        None
+    }
+
     /// The generator that the run is about, with the weights as they stand.
     fn student(&self) -> Box<dyn Generator + '_>;
 
@@ -210,6 +218,10 @@ impl<M: DistillMethod + ?Sized> DistillMethod for Box<M> {
         noise: &mut Noise,
     ) -> Objective {
         (**self).objective(turn, batch, progress, noise)
+    }
+
+    fn recording_key(&self, turn: &Turn, progress: Progress) -> Option<u64> {
+        (**self).recording_key(turn, progress)
     }
 
     fn student(&self) -> Box<dyn Generator + '_> {

@@ -72,15 +72,24 @@ impl<M: DistillMethod> Trainer<M> {
         self.players.iter().for_each(|player| player.set_requires_grad(moves(&player)));
         let movers: Vec<&PlayerState> = self.players.iter().filter(moves).collect();
         let gradients = self.arena.turn(&movers);
-        let bound = gradients.bind()?;
-        let objective = self.differentiate(turn, batch)?;
-        drop(bound);
+        let objective = self.differentiate(turn, batch, &gradients)?;
         Ok((objective, gradients))
+    }
+
+    /// Computes the turn's objective, and its gradients into `gradients`.
+    pub(crate) fn compute(
+        &mut self,
+        turn: &Turn,
+        batch: &Batch,
+        gradients: &Rc<TurnGradients>,
+    ) -> Result<Objective> {
+        let _bound = gradients.bind()?;
+        self.backward(turn, batch)
     }
 
     /// The gradients of the turn's objective, added to those that are bound; returns its means over the batch without
     /// a graph. A batch that is larger than a micro-batch is differentiated in parts, each weighted by its share.
-    fn differentiate(&mut self, turn: &Turn, batch: &Batch) -> Result<Objective> {
+    fn backward(&mut self, turn: &Turn, batch: &Batch) -> Result<Objective> {
         let (images, precision) = (batch.len(), self.precision(turn)?);
         let part = images.min(self.images_at_once() as i64);
         if part == images {
@@ -110,7 +119,12 @@ impl<M: DistillMethod> Trainer<M> {
         self.config.micro_batch.map_or(batch, |part| batch.min(part))
     }
 
-    fn objective(&mut self, turn: &Turn, batch: &Batch, precision: Precision) -> Objective {
+    pub(crate) fn objective(
+        &mut self,
+        turn: &Turn,
+        batch: &Batch,
+        precision: Precision,
+    ) -> Objective {
         let _bf16 = (precision == Precision::Bf16).then(|| Autocast::bf16(self.device));
         self.method.objective(turn, batch, self.progress, &mut self.noise)
     }

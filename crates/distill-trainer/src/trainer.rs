@@ -7,11 +7,13 @@ use crate::ledger::Ledger;
 use crate::non_finite::NonFinite;
 use crate::observer::Observer;
 use crate::player_state::PlayerState;
+use crate::recording::Recordings;
 use crate::{
     AppliedEma, DistillMethod, Ema, EmaConfig, EmaSnapshots, Error, Interrupt, Progress, Result,
     Role, TrainConfig,
 };
 use diffusion_core::Noise;
+use libtorch_ext::process::release_freed_memory;
 use std::collections::BTreeMap;
 use tch::Device;
 
@@ -51,6 +53,7 @@ pub struct Trainer<M> {
     pub(crate) progress: Progress,
     pub(crate) ledger: Ledger,
     pub(crate) arena: GradArena,
+    pub(crate) recordings: Recordings,
     pub(crate) non_finite: NonFinite,
     /// The other processes of the run.
     pub(crate) parallel: DataParallel,
@@ -98,6 +101,7 @@ impl<M: DistillMethod> Trainer<M> {
             progress: Progress::default(),
             ledger: Ledger::default(),
             arena: GradArena::new(device),
+            recordings: Recordings::default(),
             non_finite,
             parallel: DataParallel::default(),
             snapshots: None,
@@ -109,6 +113,7 @@ impl<M: DistillMethod> Trainer<M> {
         };
         let turns = trainer.method.turns(trainer.progress);
         turns.iter().try_for_each(|turn| trainer.precision(turn).map(drop))?;
+        release_freed_memory(); // tensors that have moved into one buffer
         Ok(trainer)
     }
 

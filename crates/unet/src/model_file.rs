@@ -3,6 +3,7 @@
 use crate::{Error, Result, SongUnet, SongUnetConfig};
 use diffusion_core::{Backbone, Noise, Parameters, tensor_file};
 use diffusion_schedule::{Network, Preconditioned, Preconditioning, SamplerConfig};
+use libtorch_ext::process::release_freed_memory;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -117,5 +118,6 @@ pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
     });
     let network =
         filled.map_err(|error| Error::BadModel { path: path.into(), source: Box::new(error) })?;
+    release_freed_memory(); // the file's tensors
     Ok((network, config))
 }

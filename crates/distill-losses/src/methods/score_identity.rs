@@ -184,6 +184,10 @@ impl DistillMethod for ScoreIdentity {
         }
     }
 
+    fn recording_key(&self, _turn: &Turn, _progress: Progress) -> Option<u64> {
+        (!self.config.sequential).then_some(0)
+    }
+
     fn student(&self) -> Box<dyn Generator + '_> {
         Box::new(Sampling::new(&self.generator, OneStep { sigma: self.config.sigma_init }))
     }

@@ -114,6 +114,10 @@ impl DistillMethod for TeacherTraining {
         Objective::new(loss.mean(Kind::Float))
     }
 
+    fn recording_key(&self, _turn: &Turn, _progress: Progress) -> Option<u64> {
+        Some(0)
+    }
+
     fn student(&self) -> Box<dyn Generator + '_> {
         Box::new(Sampling::new(&self.network, Box::new(self.edm_sampler()) as Box<dyn Sampler>))
     }
