@@ -77,7 +77,7 @@ impl Layer {
         match &self.kind {
             LayerKind::Conv(conv) => conv.prepare(),
             LayerKind::Block(shared) => {
-                lock(&shared.block).convolutions().for_each(Conv2d::prepare)
+                lock(&shared.block).convolutions().for_each(Conv2d::prepare);
             }
         }
     }
