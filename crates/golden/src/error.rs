@@ -50,7 +50,9 @@ pub enum Error {
     #[error("the error does not name the file: {0}")]
     Anonymous(String),
     /// A file whose content was run.
-    #[error("a file `{footprint}` exists: something in a checkpoint was run, or it was there before")]
+    #[error(
+        "a file `{footprint}` exists: something in a checkpoint was run, or it was there before"
+    )]
     Executed {
         /// The file.
         footprint: &'static str,

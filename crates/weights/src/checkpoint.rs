@@ -123,10 +123,10 @@ impl Checkpoint {
     /// # Errors
     /// [`Problem::UnknownTensor`], [`Problem::Io`], or [`Problem::NotBool`].
     pub fn read(&self, name: &str) -> Result<TensorData> {
-        let TensorInfo { dtype, shape, .. } = &self.entry(name)?.info;
-        let mut bytes = vec![0; shape.iter().product::<usize>() * dtype.size()];
+        let info = &self.entry(name)?.info;
+        let mut bytes = vec![0; info.n_bytes()];
         self.read_into(name, &mut bytes)?;
-        Ok(TensorData { dtype: *dtype, shape: shape.clone(), bytes })
+        Ok(TensorData { dtype: info.dtype, shape: info.shape.clone(), bytes })
     }
 
     /// Reads a tensor's elements into a buffer of exactly its size: row-major, little-endian.
@@ -199,9 +199,8 @@ impl Checkpoint {
     pub fn values(&self) -> Result<BTreeMap<String, Json>> {
         let Some(root) = &self.file.root else { return Ok(BTreeMap::new()) };
         let all = values(root, &self.file.source).map_err(|problem| self.error(problem))?;
-        let inside = |(name, value): (String, _)| {
-            Some((name.strip_prefix(&self.prefix)?.to_owned(), value))
-        };
+        let inside =
+            |(name, value): (String, _)| Some((name.strip_prefix(&self.prefix)?.to_owned(), value));
         Ok(all.into_iter().filter_map(inside).collect())
     }
 
@@ -244,7 +243,8 @@ impl Checkpoint {
     }
 
     fn unknown(&self, name: &str) -> Error {
-        let common = |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+        let common =
+            |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
         let nearest = self.order.iter().map(|info| &info.name).max_by_key(|other| common(other));
         let nearest = nearest.filter(|other| common(other) > 0).cloned();
         self.error(Problem::UnknownTensor { name: name.into(), nearest })

@@ -8,10 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A problem and the file that has it.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
+#[error("{}: {problem}", .path.display())]
 pub struct Error {
     path: PathBuf,
-    #[source]
     problem: Box<Problem>,
 }
 
@@ -75,14 +74,6 @@ pub enum Problem {
     /// A damaged archive.
     #[error("is no readable zip archive: {0}; it may be truncated")]
     Archive(#[from] zip::result::ZipError),
-    /// An archive whose directory is too large.
-    #[error("the archive's directory has {bytes} bytes, more than the limit of {limit} (Limits)")]
-    DirectoryTooLarge {
-        /// Its size.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
     /// An archive without the one record that every PyTorch archive has.
     #[error("is a zip archive without a record `data.pkl` in its top folder: no PyTorch file")]
     NoPickle,
@@ -90,10 +81,12 @@ pub enum Problem {
     #[error("the archive holds a record named {0:?}; PyTorch keeps all in one top folder")]
     RecordName(String),
     /// Two records of one name.
-    #[error("the archive holds two records named `{0}`, and readers could disagree about which counts")]
-    DuplicateRecord(String),
+    #[error("the archive holds two records of one name, and readers could disagree about which counts")]
+    DuplicateRecord,
     /// A compressed or encrypted record.
-    #[error("record `{0}` is compressed or encrypted, which PyTorch's are not; pack it again without (zip -0)")]
+    #[error(
+        "record `{0}` is compressed or encrypted, which PyTorch's are not; pack it again without (zip -0)"
+    )]
     NotStored(String),
     /// A record that reaches beyond the end of the file.
     #[error("record `{name}` ends at byte {end} of a file of {len} bytes; the file is truncated")]
@@ -124,7 +117,9 @@ pub enum Problem {
     },
 
     /// A safetensors header of an impossible size.
-    #[error("the header should have {len} bytes; the file has {available} after its first eight, and the limit is {limit}")]
+    #[error(
+        "the header should have {len} bytes; the file has {available} after its first eight, and the limit is {limit}"
+    )]
     HeaderLength {
         /// The length that the file states.
         len: u64,
@@ -179,8 +174,8 @@ pub enum Problem {
     /// Two tensors that would have one name.
     #[error("two tensors have the name `{0}`")]
     DuplicateName(String),
-    /// A tensor under a key that makes no name.
-    #[error("`{name}` holds a tensor under a key that is {kind}; keys must be text or integers")]
+    /// A key that makes no name.
+    #[error("`{name}` has a key that is {kind}; keys must be text or numbers")]
     Key {
         /// The dictionary.
         name: String,

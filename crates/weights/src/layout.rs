@@ -65,12 +65,11 @@ impl Layout {
 
     /// Behind the last element that is used, for tensors with elements.
     fn end(&self) -> Option<usize> {
-        let axes = self.size.iter().zip(&self.stride);
-        axes.into_iter()
-            .try_fold(self.offset, |end, (size, stride)| {
-                end.checked_add((size - 1).checked_mul(*stride)?)
-            })?
-            .checked_add(1)
+        let mut axes = self.size.iter().zip(&self.stride);
+        let last = axes.try_fold(self.offset, |last, (size, stride)| {
+            last.checked_add((size - 1).checked_mul(*stride)?)
+        });
+        last?.checked_add(1)
     }
 
     fn is_contiguous(&self) -> bool {
@@ -127,7 +126,7 @@ impl Layout {
 
 /// Strides of a tensor without gaps. Sizes whose product overflows are never read.
 fn row_major(size: &[usize]) -> Vec<usize> {
-    let mut stride = vec![1; size.len()];
+    let mut stride = vec![1usize; size.len()];
     for axis in (1..size.len()).rev() {
         stride[axis - 1] = stride[axis].saturating_mul(size[axis]);
     }

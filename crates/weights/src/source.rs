@@ -97,16 +97,19 @@ fn read_exact_at(file: &File, mut at: u64, mut buffer: &mut [u8]) -> io::Result<
     Ok(())
 }
 
-/// A source as a seekable stream.
-#[derive(Debug, Clone)]
+/// A source as a seekable stream of which only so much is read: what a library that reads it makes of it in memory is
+/// then bounded, too.
+#[derive(Debug)]
 pub(crate) struct Stream {
     source: Source,
     position: u64,
+    limit: u64,
+    left: u64,
 }
 
 impl Stream {
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source, position: 0 }
+    pub(crate) fn new(source: Source, limit: u64) -> Self {
+        Self { source, position: 0, limit, left: limit }
     }
 }
 
@@ -114,6 +117,11 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.source.len.saturating_sub(self.position);
         let n = left.min(buffer.len() as u64) as usize;
+        let Some(left) = self.left.checked_sub(n as u64) else {
+            let limit = self.limit;
+            return Err(io::Error::other(format!("its directory has more than {limit} bytes (Limits)")));
+        };
+        self.left = left;
         self.source.read_at(self.position, &mut buffer[..n])?;
         self.position += n as u64;
         Ok(n)
@@ -150,12 +158,15 @@ mod tests {
 
     #[test]
     fn a_stream_seeks_from_either_end() {
-        let mut stream = Stream::new(Source::memory(Path::new("x"), Arc::from(*b"abcdef")));
+        let mut stream = Stream::new(Source::memory(Path::new("x"), Arc::from(*b"abcdef")), 5);
         assert_eq!(stream.seek(SeekFrom::End(-2)).unwrap(), 4);
         let mut rest = String::new();
         stream.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "ef");
         assert!(stream.seek(SeekFrom::Current(-7)).is_err());
+        stream.seek(SeekFrom::Start(0)).unwrap();
+        stream.read_exact(&mut [0; 3]).unwrap();
+        assert!(stream.read_exact(&mut [0; 1]).unwrap_err().to_string().contains("more than 5"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct TensorInfo {
 impl TensorInfo {
     /// How many elements it has.
     pub fn numel(&self) -> usize {
-        self.shape.iter().product()
+        if self.shape.contains(&0) { 0 } else { self.shape.iter().product() }
     }
 
     /// How many bytes its elements take.

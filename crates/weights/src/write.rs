@@ -1,6 +1,6 @@
 //! safetensors files, written.
 
-use crate::{Checkpoint, Dtype, Error, Problem, Result, TensorData, TensorInfo};
+use crate::{Checkpoint, Dtype, Error, Problem, Result, TensorInfo};
 use safetensors::tensor::{Metadata, TensorInfo as Stored};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -131,6 +131,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TensorData;
 
     fn info(name: &str, dtype: Dtype, shape: &[usize]) -> TensorInfo {
         TensorInfo { name: name.into(), dtype, shape: shape.into() }
@@ -156,8 +157,10 @@ mod tests {
     #[test]
     fn elements_are_aligned_and_floats_cast() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, second) = (folder.path().join("1.safetensors"), folder.path().join("2.safetensors"));
-        let tensors = [info("a", Dtype::U8, &[3]), info("b", Dtype::F64, &[1]), info("c", Dtype::F32, &[])];
+        let (first, second) =
+            (folder.path().join("1.safetensors"), folder.path().join("2.safetensors"));
+        let tensors =
+            [info("a", Dtype::U8, &[3]), info("b", Dtype::F64, &[1]), info("c", Dtype::F32, &[])];
         let metadata = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
         write_safetensors(&first, &tensors, &metadata, |tensor| {
             let ones = TensorData { dtype: Dtype::U8, shape: vec![], bytes: vec![1] };

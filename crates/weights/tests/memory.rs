@@ -4,9 +4,8 @@
 
 #[path = "checkpoints/assemble.rs"]
 mod assemble;
-#[expect(dead_code, reason = "only the folder is needed here")]
-#[path = "checkpoints/golden.rs"]
-mod golden;
+#[path = "checkpoints/folder.rs"]
+mod folder;
 
 use assemble::View;
 use peak_alloc::PeakAlloc;
@@ -54,7 +53,7 @@ fn cost<T>(of: impl FnOnce() -> T) -> (T, usize) {
 #[test]
 fn hostile_reference_files_end_as_promised() {
     let _turn = turn();
-    let Some(folder) = golden::folder() else { return };
+    let Some(folder) = folder::folder() else { return };
     let here = tempfile::tempdir().unwrap();
     std::env::set_current_dir(here.path()).unwrap();
     let folder = folder.join("hostile");
@@ -94,7 +93,8 @@ fn greedy() -> Vec<(&'static str, Vec<u8>)> {
     let settings = assemble::dict(&[("w", tensor), ("settings", settings)]);
     let expanded = View { size: vec![1 << 40], stride: vec![0], ..view.clone() };
     let repeated = View { size: vec![(16 << 20) / 4], stride: vec![0], ..view };
-    let names = (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#));
+    let names =
+        (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#));
     let header = format!("{{{}}}", names.collect::<Vec<_>>().join(","));
     vec![
         ("doubled.pkl", assemble::pickle(&doubled)),
@@ -179,7 +179,8 @@ proptest! {
 }
 
 fn safetensors() -> Vec<u8> {
-    let header = br#"{"__metadata__":{"a":"1"},"w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}"#;
+    let header =
+        br#"{"__metadata__":{"a":"1"},"w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}"#;
     [&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat()
 }
 

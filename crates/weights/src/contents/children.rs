@@ -45,7 +45,9 @@ fn state_dict(heap: &Heap, state: Value) -> impl Iterator<Item = (Key, Value)> {
     let [parameters, buffers, modules] =
         [PARAMETERS, BUFFERS, MODULES].map(|name| part(name).unwrap_or_default());
     let left_out: HashSet<&str> = match heap.entry(state, NON_PERSISTENT).map(|set| heap.get(set)) {
-        Some(Some(Object::Set(names))) => names.iter().filter_map(|&name| heap.text(name)).collect(),
+        Some(Some(Object::Set(names))) => {
+            names.iter().filter_map(|&name| heap.text(name)).collect()
+        }
         _ => HashSet::new(),
     };
     let is_saved = move |key| heap.text(key).is_none_or(|name| !left_out.contains(name));
@@ -67,6 +69,8 @@ impl Key {
         match self {
             Self::Position(position) => Ok(position.to_string()),
             Self::Value(Value::Int(integer)) => Ok(integer.to_string()),
+            Self::Value(Value::Float(float)) => Ok(float.to_string()),
+            Self::Value(Value::Bool(value)) => Ok(value.to_string()),
             Self::Value(key) => match heap.text(key) {
                 Some(text) => Ok(text.into()),
                 None => Err(Problem::Key { name: container.into(), kind: heap.kind(key) }),

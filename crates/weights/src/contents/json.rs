@@ -73,7 +73,8 @@ pub(crate) fn to_json(
         container => {
             let name = || "a value".into();
             let limit = heap.limits.depth;
-            let depth = depth.checked_sub(1).ok_or_else(|| Problem::TooDeep { name: name(), limit })?;
+            let depth =
+                depth.checked_sub(1).ok_or_else(|| Problem::TooDeep { name: name(), limit })?;
             collect(heap, container, |value| to_json((heap, source), value, depth, budget))?
         }
     })

@@ -7,7 +7,7 @@ mod reach;
 mod values;
 
 pub(crate) use json::{Budget, to_json};
-pub(crate) use names::{Names, names};
+pub(crate) use names::names;
 pub(crate) use values::values;
 
 /// `prefix.key`, or `key` at the top.

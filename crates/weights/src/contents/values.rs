@@ -1,8 +1,8 @@
 //! Values that are no tensors, by name.
 
 use super::children::{children, is_module};
-use super::json::{Budget, to_json};
 use super::join;
+use super::json::{Budget, to_json};
 use crate::Problem;
 use crate::format::Root;
 use crate::pickle::{Object, Value};
@@ -35,11 +35,11 @@ impl Walk<'_> {
             Some(Object::Tensor { .. } | Object::Storage(_)) => return Ok(()),
             Some(object) if is_module(heap, object) => return Ok(()),
             Some(object) => object,
-            None => return self.leaf(name, value),
+            None => return self.leaf(name, value, depth),
         };
         let mut inner = children(heap, inner).peekable();
         if inner.peek().is_none() {
-            return self.leaf(name, value);
+            return self.leaf(name, value, depth);
         }
         let limit = heap.limits.depth;
         let too_deep = || Problem::TooDeep { name: name.into(), limit };
@@ -50,8 +50,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn leaf(&mut self, name: &str, value: Value) -> Result<(), Problem> {
-        let json = to_json((&self.root.heap, self.source), value, 1, &mut self.budget)?;
+    fn leaf(&mut self, name: &str, value: Value, depth: usize) -> Result<(), Problem> {
+        let json = to_json((&self.root.heap, self.source), value, depth, &mut self.budget)?;
         self.values.insert(name.into(), json);
         Ok(())
     }

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_header_says_where_the_tensors_are() {
-        let json = r#"{"__metadata__":{"a":"b"},"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
+        let json =
+            r#"{"__metadata__":{"a":"b"},"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
         let header = open(json, &[0; 4]).unwrap();
         assert_eq!(header.metadata["a"], "b");
         let Entry { info, storage, .. } = &header.tensors[0];

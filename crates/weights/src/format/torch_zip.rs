@@ -7,16 +7,13 @@ use crate::pickle::{Heap, Input, Keys, Machine, Value};
 use crate::source::{Source, Span, Stream};
 use std::collections::HashMap;
 use zip::CompressionMethod;
-use zip::read::{Config, ZipIterable, ZipReadOptions};
-use zip::result::ZipError;
+use zip::read::{ArchiveOffset, Config, ZipArchive};
 
 /// Records by name, without the top folder.
 type Records = HashMap<Box<str>, Span>;
 
 const PICKLE: &str = "data.pkl";
 const BYTE_ORDER: &str = "byteorder";
-/// The bytes of an archive's directory that describe a record, besides its name.
-const ENTRY: u64 = 46;
 
 /// The object in a PyTorch archive.
 pub(super) fn read(source: &Source, heap: &mut Heap) -> Result<Value, Problem> {
@@ -40,26 +37,22 @@ pub(super) fn read(source: &Source, heap: &mut Heap) -> Result<Value, Problem> {
     Ok(root)
 }
 
-/// Where the records are. The directory is walked entry by entry, and nothing is unpacked.
+/// Where the records are. Nothing is unpacked.
 fn records(source: &Source, limit: u64) -> Result<Records, Problem> {
-    let mut archive = ZipIterable::try_new(Stream::new(source.clone()), Config::default())?;
-    let mut bytes = ENTRY * archive.len() as u64;
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let stream = Stream::new(source.clone(), limit);
+    let mut archive = ZipArchive::with_config(config, stream)?;
+    if archive.has_duplicate_names() {
+        return Err(Problem::DuplicateRecord);
+    }
     let mut top = None;
     let mut records = Records::new();
-    let mut entries = archive.files_with_cloned_reader(ZipReadOptions::new())?;
-    while let Some(entry) = entries.next() {
-        let entry = entry.map_err(unsupported)?;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index)?;
         let name = entry.name()?;
-        bytes += name.len() as u64;
-        if bytes > limit {
-            return Err(Problem::DirectoryTooLarge { bytes, limit });
-        }
         let (folder, record) = split(&name)?;
         if *top.get_or_insert_with(|| folder.to_owned()) != folder {
             return Err(Problem::RecordName(name.into()));
-        }
-        if entry.is_dir() {
-            continue;
         }
         if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
             return Err(Problem::NotStored(name.into()));
@@ -69,9 +62,7 @@ fn records(source: &Source, limit: u64) -> Result<Records, Problem> {
             let (end, len) = (span.end(), source.span().len);
             return Err(Problem::RecordPastEnd { name: name.into(), end, len });
         }
-        if records.insert(record.into(), span).is_some() {
-            return Err(Problem::DuplicateRecord(name.into()));
-        }
+        records.insert(record.into(), span);
     }
     Ok(records)
 }
@@ -82,14 +73,6 @@ fn split(name: &str) -> Result<(&str, &str), Problem> {
     let (folder, record) = name.split_once('/').unwrap_or_default();
     let is_inside = !folder.is_empty() && name.split('/').all(is_plain);
     if is_inside { Ok((folder, record)) } else { Err(Problem::RecordName(name.into())) }
-}
-
-/// A compressed or encrypted record can fail before its name is known.
-fn unsupported(error: ZipError) -> Problem {
-    match error {
-        ZipError::UnsupportedArchive(reason) => Problem::NotStored(reason.into()),
-        error => error.into(),
-    }
 }
 
 fn check_byte_order(source: &Source, records: &Records) -> Result<(), Problem> {

@@ -53,7 +53,9 @@ impl Machine<'_, '_> {
             (Global::NumPyType, &[code, ..]) => self.numpy_type(code),
             (Global::NumPyScalar, &[dtype, bytes]) => self.numpy_scalar(dtype, bytes),
             (Global::Class(_), _) => self.new_object(function, arguments),
-            _ => Err(Fault::Expected { expected: "a call with fitting arguments", found: "others" }),
+            _ => {
+                Err(Fault::Expected { expected: "a call with fitting arguments", found: "others" })
+            }
         }
     }
 
@@ -219,7 +221,10 @@ mod tests {
             (b"ctorch\nSize\n)\x81.", "byte 13: expected a class of plain objects"),
             (b"ctorch.nn.modules.x\nY\nN\x85\x81.", "byte 24: expected a class of plain"),
             (b"]}b.", "byte 2: expected an object that takes"),
-            (b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}\x85R.", "byte 55: expected a pers"),
+            (
+                b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}\x85R.",
+                "byte 55: expected a pers",
+            ),
         ] {
             let error = run(pickle).unwrap_err();
             assert!(error.starts_with(message), "{error}");

@@ -17,7 +17,8 @@ impl Machine<'_, '_> {
             }
             op::TUPLE | op::LIST | op::DICT | op::FROZENSET => self.group(opcode)?,
             op::APPEND | op::APPENDS => {
-                let values = if opcode == op::APPEND { self.pop_last(1)? } else { self.pop_group()? };
+                let values =
+                    if opcode == op::APPEND { self.pop_last(1)? } else { self.pop_group()? };
                 self.extend(values, "a list")?;
             }
             op::ADDITEMS => {

@@ -69,7 +69,9 @@ pub enum Fault {
     #[error("more than {0} values wait on the stack")]
     StackOverflow(usize),
     /// A storage of a negative or overflowing size.
-    #[error("storage `{key}` is declared with {numel} elements of {size} bytes, an impossible size")]
+    #[error(
+        "storage `{key}` is declared with {numel} elements of {size} bytes, an impossible size"
+    )]
     StorageSize {
         /// Its key.
         key: String,

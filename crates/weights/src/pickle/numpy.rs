@@ -98,7 +98,8 @@ mod tests {
         assert_eq!(number("i1", &[0x80]), Some(Value::Int(-128)));
         assert_eq!(number("u1", &[0x80]), Some(Value::Int(128)));
         assert_eq!(number("b1", &[1]), Some(Value::Bool(true)));
-        for (code, bytes) in [("f8", &[0; 4][..]), ("O8", &[0; 8]), ("u8", &[0xff; 8]), ("i8", &[])] {
+        for (code, bytes) in [("f8", &[0; 4][..]), ("O8", &[0; 8]), ("u8", &[0xff; 8]), ("i8", &[])]
+        {
             assert_eq!(number(code, bytes), None, "{code}");
         }
     }
@@ -106,8 +107,10 @@ mod tests {
     #[test]
     fn a_number_is_read_from_the_file() {
         let pickle = |order: &[u8; 1], bytes: &[u8]| {
-            let scalar = &b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02i2\x89\x88\x87R"[..];
-            let state = [b"(K\x03U\x01", &order[..], b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"];
+            let scalar =
+                &b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02i2\x89\x88\x87R"[..];
+            let state =
+                [b"(K\x03U\x01", &order[..], b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"];
             [scalar, &state.concat(), &[b'C', bytes.len() as u8], bytes, b"\x86R."].concat()
         };
         assert_eq!(run(&pickle(b"<", &[1, 2])).unwrap(), "Int(513)");

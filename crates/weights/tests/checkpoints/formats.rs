@@ -45,7 +45,13 @@ fn the_same_weights_are_the_same_bytes_in_every_format() {
         let expected = zip.read(&view.name).unwrap();
         assert_eq!(expected.shape.iter().map(|&n| n as i64).collect::<Vec<_>>(), view.size);
         for other in [&legacy, &edm, &safetensors] {
-            assert_eq!(other.read(&view.name).unwrap(), expected, "{} {:?}", view.name, other.format());
+            assert_eq!(
+                other.read(&view.name).unwrap(),
+                expected,
+                "{} {:?}",
+                view.name,
+                other.format()
+            );
         }
     }
     assert_eq!(zip.read("column").unwrap().to_f32(), [5.0, 11.0, 17.0, 23.0].map(|x| x * 257.0));
@@ -74,10 +80,7 @@ fn a_state_dict_leaves_out_what_is_not_persistent() {
     let inner = assemble::dict(&[
         ("_parameters", assemble::dict(&[("weight", pickled(&weight)), ("bias", b"N".into())])),
         ("_buffers", assemble::dict(&[("mean", pickled(&mean)), ("mask", pickled(&mask))])),
-        (
-            "_non_persistent_buffers_set",
-            [b"\x8f(", &assemble::text("mask")[..], b"\x90"].concat(),
-        ),
+        ("_non_persistent_buffers_set", [b"\x8f(", &assemble::text("mask")[..], b"\x90"].concat()),
         ("_modules", b"}".into()),
     ]);
     let layer = [b"ctorch.nn.modules.linear\nLinear\n)\x81", &inner[..], b"b"].concat();

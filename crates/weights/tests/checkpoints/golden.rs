@@ -1,29 +1,13 @@
 //! Files that the official code wrote or whose structure it has, bit for bit.
 //!
-//! They are looked for in `$FEWSTEP_GOLDEN/checkpoints`, in the repository's `tests/golden/checkpoints`, and in
-//! `shared/golden/checkpoints` beside the repository. Where they are in none of these, the tests say so and pass: every
-//! instruction and type is tested without them, too.
+//! Without the folder of these files the tests say so and pass: every instruction and type is tested without them, too.
 
+use crate::folder::folder;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 use weights::Checkpoint;
-
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// The folder of reference files, or a line that it is missing.
-#[expect(clippy::print_stderr)]
-pub(crate) fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("FEWSTEP_GOLDEN").map(|folder| Path::new(&folder).join("checkpoints"));
-    let near = ["tests/golden/checkpoints", "../shared/golden/checkpoints"];
-    let mut places = named.into_iter().chain(near.map(|place| Path::new(REPOSITORY).join(place)));
-    let found = places.find(|place| place.is_dir());
-    if found.is_none() {
-        eprintln!("skipped: no folder of reference checkpoints; set FEWSTEP_GOLDEN to the folder above it");
-    }
-    found
-}
 
 /// Every file with a twin, and the twin.
 fn pairs(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
@@ -31,7 +15,8 @@ fn pairs(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
     for part in ["pytorch", "edm", "hostile"] {
         for entry in fs::read_dir(folder.join(part)).unwrap() {
             let path = entry.unwrap().path();
-            let (stem, extension) = (path.file_stem().unwrap(), path.extension().unwrap_or_default());
+            let (stem, extension) =
+                (path.file_stem().unwrap(), path.extension().unwrap_or_default());
             let (stem, extension) = (stem.to_str().unwrap(), extension.to_str().unwrap());
             let twins = [format!("{stem}.expected"), format!("{stem}_{extension}.expected")];
             let twin = twins.map(|name| path.with_file_name(name + ".safetensors"));
@@ -91,7 +76,8 @@ fn every_value_is_the_one_in_the_twin() {
 fn a_network_of_edm_says_how_it_was_built() {
     let Some(folder) = folder() else { return };
     for name in ["ddpmpp", "ncsnpp_old_torch"] {
-        let case = case(&fs::read(folder.join(format!("edm/{name}.expected.safetensors"))).unwrap());
+        let case =
+            case(&fs::read(folder.join(format!("edm/{name}.expected.safetensors"))).unwrap());
         let network = open(&folder.join(format!("edm/{name}.pkl"))).object("").unwrap();
         assert_eq!(network.class, case["class_name"].as_str().unwrap());
         assert_eq!(Value::Object(network.init_kwargs), case["init_kwargs"]);

@@ -1,6 +1,7 @@
 //! Files of weights in every format: what is read, and what is refused.
 
 mod assemble;
+mod folder;
 mod formats;
 mod golden;
 mod random;

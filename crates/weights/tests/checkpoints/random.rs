@@ -33,20 +33,27 @@ fn tensors() -> impl Strategy<Value = BTreeMap<String, (usize, Vec<usize>)>> {
 /// A view of a storage of 24 elements; sizes are cut down until it fits.
 fn view() -> impl Strategy<Value = View> {
     let classes = [("HalfStorage", 2), ("FloatStorage", 4), ("LongStorage", 8), ("ByteStorage", 1)];
-    (0..classes.len(), vec((0i64..4, 0i64..6), 0..4), 0i64..24).prop_map(move |(class, axes, offset)| {
-        let (class, item) = classes[class];
-        let (mut size, stride): (Vec<_>, Vec<_>) = axes.into_iter().unzip();
-        for axis in 0..size.len() {
-            let last = |size: &[i64]| -> i64 {
-                offset + size.iter().zip(&stride).map(|(n, step)| (n - 1).max(0) * step).sum::<i64>()
-            };
-            while size[axis] > 1 && last(&size) >= 24 {
-                size[axis] -= 1;
+    (0..classes.len(), vec((0i64..4, 0i64..6), 0..4), 0i64..24).prop_map(
+        move |(class, axes, offset)| {
+            let (class, item) = classes[class];
+            let (mut size, stride): (Vec<_>, Vec<_>) = axes.into_iter().unzip();
+            for axis in 0..size.len() {
+                let last = |size: &[i64]| -> i64 {
+                    offset
+                        + size
+                            .iter()
+                            .zip(&stride)
+                            .map(|(n, step)| (n - 1).max(0) * step)
+                            .sum::<i64>()
+                };
+                while size[axis] > 1 && last(&size) >= 24 {
+                    size[axis] -= 1;
+                }
             }
-        }
-        let storage = (0..24 * item).map(|byte| (byte * 37) as u8).collect();
-        View { name: "w".into(), class, item, size, stride, offset, storage }
-    })
+            let storage = (0..24 * item).map(|byte| (byte * 37) as u8).collect();
+            View { name: "w".into(), class, item, size, stride, offset, storage }
+        },
+    )
 }
 
 /// The elements of a view, by the definition of strides.
