@@ -81,7 +81,9 @@ pub enum Problem {
     #[error("the archive holds a record named {0:?}; PyTorch keeps all in one top folder")]
     RecordName(String),
     /// Two records of one name.
-    #[error("the archive holds two records of one name, and readers could disagree about which counts")]
+    #[error(
+        "the archive holds two records of one name, and readers could disagree about which counts"
+    )]
     DuplicateRecord,
     /// A compressed or encrypted record.
     #[error(

@@ -119,7 +119,9 @@ impl Read for Stream {
         let n = left.min(buffer.len() as u64) as usize;
         let Some(left) = self.left.checked_sub(n as u64) else {
             let limit = self.limit;
-            return Err(io::Error::other(format!("its directory has more than {limit} bytes (Limits)")));
+            return Err(io::Error::other(format!(
+                "its directory has more than {limit} bytes (Limits)"
+            )));
         };
         self.left = left;
         self.source.read_at(self.position, &mut buffer[..n])?;

@@ -96,6 +96,11 @@ fn greedy() -> Vec<(&'static str, Vec<u8>)> {
     let names =
         (0..70_000).map(|i| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#));
     let header = format!("{{{}}}", names.collect::<Vec<_>>().join(","));
+    let names: Vec<_> = (0..60_000).map(|i| format!("{i}")).collect();
+    let mut records: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b""[..])).collect();
+    let object = assemble::pickle(b"}");
+    records.push(("data.pkl", &object));
+    let records = assemble::archive(&records);
     vec![
         ("doubled.pkl", assemble::pickle(&doubled)),
         ("settings.pkl", assemble::pickle(&settings)),
@@ -107,6 +112,7 @@ fn greedy() -> Vec<(&'static str, Vec<u8>)> {
         ("memo.pkl", [b"\x80\x04N", &[0x94; 20 << 20][..]].concat()),
         ("none.pkl", [b"\x80\x02](", &[b'N'; 20 << 20][..], b"e."].concat()),
         ("texts.pkl", [b"\x80\x02", &b"U\x00".repeat(10 << 20)[..]].concat()),
+        ("records.pt", records),
         ("header.safetensors", [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()),
     ]
 }

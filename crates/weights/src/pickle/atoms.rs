@@ -85,7 +85,7 @@ fn small(bytes: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pickle::machine::run;
+    use crate::pickle::trial::run;
 
     #[test]
     fn every_number() {

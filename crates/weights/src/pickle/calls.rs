@@ -179,7 +179,7 @@ impl Machine<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pickle::machine::run;
+    use crate::pickle::trial::run;
 
     #[test]
     fn containers_by_call() {

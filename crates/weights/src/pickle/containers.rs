@@ -91,7 +91,7 @@ fn pairs(values: &[Value]) -> Result<Vec<(Value, Value)>, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pickle::machine::run;
+    use crate::pickle::trial::run;
 
     #[test]
     fn every_container() {

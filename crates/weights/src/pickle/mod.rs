@@ -20,6 +20,8 @@ mod machine;
 mod numpy;
 mod opcode;
 mod tensors;
+#[cfg(test)]
+mod trial;
 
 pub use fault::Fault;
 pub(crate) use globals::Global;

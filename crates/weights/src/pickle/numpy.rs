@@ -81,7 +81,7 @@ fn number(code: &str, bytes: &[u8; 8], n: usize) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pickle::machine::run;
+    use crate::pickle::trial::run;
 
     #[test]
     fn every_type_of_number() {

@@ -105,7 +105,7 @@ impl Machine<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pickle::machine::run;
+    use crate::pickle::trial::run;
 
     const CALL: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\n(";
 

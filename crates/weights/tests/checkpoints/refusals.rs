@@ -41,7 +41,8 @@ fn files_of_no_known_kind() {
 fn archives() {
     let object = pickled(&view());
     let data = [0; 16];
-    let cases: [(&[(&str, &[u8])], &str); 7] = [
+    type Records<'r> = &'r [(&'r str, &'r [u8])];
+    let cases: [(Records<'_>, &str); 7] = [
         (&[("version", b"3")], "without a record `data.pkl`"),
         (&[("data.pkl", &object)], "storage `0` is used by a tensor and not in the file"),
         (&[("data.pkl", &object), ("data/0", &data[..15])], "with 16 bytes and has 15"),
