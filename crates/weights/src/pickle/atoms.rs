@@ -75,12 +75,16 @@ impl Machine<'_, '_> {
     }
 }
 
-/// An integer in two's complement, if it fits.
+/// An integer in two's complement, if it fits; it may be written with more bytes than it needs.
 fn small(bytes: &[u8]) -> Option<i64> {
     let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-    let mut wide = [if is_negative { 0xff } else { 0 }; 8];
-    wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(i64::from_le_bytes(wide))
+    let fill = if is_negative { 0xff } else { 0 };
+    let (low, high) = bytes.split_at(bytes.len().min(8));
+    let mut wide = [fill; 8];
+    wide[..low.len()].copy_from_slice(low);
+    let value = i64::from_le_bytes(wide);
+    let is_whole = high.iter().all(|byte| *byte == fill) && (value < 0) == is_negative;
+    is_whole.then_some(value)
 }
 
 #[cfg(test)]
@@ -99,6 +103,8 @@ mod tests {
         assert_eq!(run(b"\x8a\x02\0\xff.").unwrap(), "Int(-256)");
         assert_eq!(run(b"\x8b\x01\0\0\0\x7f.").unwrap(), "Int(127)");
         assert_eq!(run(b"\x8a\x08\0\0\0\0\0\0\0\x80.").unwrap(), format!("Int({})", i64::MIN));
+        assert_eq!(run(b"\x8a\x09\x05\0\0\0\0\0\0\0\0.").unwrap(), "Int(5)"); // wider than needed
+        assert_eq!(run(&[&b"\x8a\x0a\xfe"[..], &[0xff; 9], b"."].concat()).unwrap(), "Int(-2)");
         assert!(run(b"\x8a\x09\0\0\0\0\0\0\0\x80\0.").unwrap().starts_with("Big"));
         assert_eq!(run(b"G?\xe0\0\0\0\0\0\0.").unwrap(), "Float(0.5)");
         assert_eq!(run(b"G\x7f\xf0\0\0\0\0\0\0.").unwrap(), "Float(inf)");
