@@ -59,7 +59,7 @@ pub fn write_safetensors(
 impl Checkpoint {
     /// Writes the tensors of this checkpoint as a safetensors file, whatever format it was read from.
     ///
-    /// With `floats`, every tensor of floating-point numbers is [cast](TensorData::cast) to that type; integers and truth
+    /// With `floats`, every tensor of floating-point numbers is [cast](crate::TensorData::cast) to that type; integers and truth
     /// values stay what they are. Otherwise as [`write_safetensors`].
     ///
     /// # Errors
