@@ -12,6 +12,7 @@
 //! | [`distill_trainer`] | the one trainer that runs them all |
 //! | [`datasets`] | images as seeded, resumable batches |
 //! | [`metrics`] | distances between image distributions, latency |
+//! | [`weights`] | published files of weights, read without running anything in them |
 //! | [`libtorch_ext`] | what `tch` lacks |
 //!
 //! # Example
@@ -38,7 +39,7 @@
 
 pub use {
     datasets, diffusion_core, diffusion_schedule, distill_losses, distill_trainer, libtorch_ext,
-    metrics, tch, unet,
+    metrics, tch, unet, weights,
 };
 
 /// What most programs need, under short names.

@@ -35,6 +35,28 @@ pub enum Error {
     /// A replay that panicked.
     #[error("the replay panicked: {0}")]
     Panicked(String),
+    /// A file of weights that cannot be read.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// A file of weights that was read and should have been refused.
+    #[error("{tensors} tensors were read from a file whose outcome should be `{outcome}`")]
+    NotRefused {
+        /// What should have come of it.
+        outcome: String,
+        /// How many tensors were found.
+        tensors: usize,
+    },
+    /// An error that does not say which file has it.
+    #[error("the error does not name the file: {0}")]
+    Anonymous(String),
+    /// A file whose content was run.
+    #[error(
+        "a file `{footprint}` exists: something in a checkpoint was run, or it was there before"
+    )]
+    Executed {
+        /// The file.
+        footprint: &'static str,
+    },
     /// A folder that cannot be read, or a report that cannot be written.
     #[error("cannot use {path}: {reason}")]
     Io {
@@ -44,7 +66,7 @@ pub enum Error {
         reason: std::io::Error,
     },
     /// Folders without any case.
-    #[error("there is no *.safetensors file below {0:?}")]
+    #[error("there is no *.safetensors file and no EXPECT.json below {0:?}")]
     NoCases(Vec<PathBuf>),
     /// A failure of the shared vocabulary.
     #[error(transparent)]

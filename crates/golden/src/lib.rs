@@ -5,6 +5,9 @@
 //! family's results with this workspace's crates. Nothing is known about particular files: whatever configuration a
 //! file states is what is computed, so new files of a known family replay as they are.
 //!
+//! Files of weights are cases, too: one with a twin `*.expected.safetensors` must read as the twin bit for bit, one in the
+//! `EXPECT.json` of its folder must have the outcome that stands there.
+//!
 //! To add a family, write one file under `replay/` and add one line to [`REPLAYERS`].
 //!
 //! # Example
@@ -16,6 +19,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod checkpoints;
 mod comparison;
 mod error;
 mod replay;

@@ -19,6 +19,9 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golde
 /// then `N ok, M failed, K skipped`. The error is max|a-b| / max|b| of the worst tensor; integers must be equal. A file
 /// that cannot be read or replayed is a FAIL with the reason; a file of an unknown family is a skip.
 ///
+/// Files of weights (*.pt, *.pth, *.pkl) are cases if they have a twin *.expected.safetensors, which they must equal bit
+/// for bit, or stand in the EXPECT.json of their folder; the line then says with which reason they were refused.
+///
 /// Exit status: 0 if no case failed, 1 otherwise.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]

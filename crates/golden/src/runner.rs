@@ -1,6 +1,6 @@
 //! Many cases, one line each.
 
-use crate::{Error, Result, Verdict};
+use crate::{Error, Result, Verdict, checkpoints};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ impl Summary {
     }
 }
 
-/// Every `*.safetensors` file at or below `paths`, sorted; links to folders are not followed.
+/// Every `*.safetensors` file at or below `paths`, and every file of weights with a twin or in an `EXPECT.json`, sorted;
+/// links to folders are not followed.
 ///
 /// # Errors
 /// [`Error::Io`] for a path that cannot be read, [`Error::NoCases`] if there is no such file.
@@ -44,12 +45,15 @@ pub fn find_cases(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let io = |reason| Error::Io { path: folder.into(), reason };
+    files.extend(checkpoints::files(folder)?);
     for entry in fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
         let path = entry.path();
         if entry.file_type().map_err(io)?.is_dir() {
             collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "safetensors") {
+        } else if path.extension().is_some_and(|extension| extension == "safetensors")
+            && !checkpoints::is_twin_or_listed(&path)
+        {
             files.push(path);
         }
     }
@@ -66,14 +70,20 @@ pub fn run(files: &[PathBuf], report: &mut dyn Write) -> Result<Summary> {
     for path in files {
         let verdict = Verdict::of(path);
         match verdict {
-            Verdict::Equal(_) => summary.ok += 1,
+            Verdict::Equal(_) | Verdict::Refused(_) => summary.ok += 1,
             Verdict::Different(_) | Verdict::Broken(_) => summary.failed += 1,
             Verdict::Unknown => summary.skipped += 1,
         }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        writeln!(report, "{}", verdict.line(&name)).map_err(io)?;
+        writeln!(report, "{}", verdict.line(&label(path))).map_err(io)?;
     }
     let Summary { ok, failed, skipped } = summary;
     writeln!(report, "{ok} ok, {failed} failed, {skipped} skipped").map_err(io)?;
     Ok(summary)
+}
+
+/// A case is called by its stem; a file of weights by its whole name, since there can be several of one stem.
+fn label(path: &Path) -> String {
+    let is_case = path.extension().is_some_and(|extension| extension == "safetensors");
+    let name = if is_case { path.file_stem() } else { path.file_name() };
+    name.unwrap_or_default().to_string_lossy().into()
 }

@@ -1,6 +1,7 @@
 //! What came of one case.
 
-use crate::{Comparison, Error, comparison, replayer};
+use crate::checkpoints::{self, Expected};
+use crate::{Comparison, Error, Result, comparison, replayer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use testkit::GoldenCase;
@@ -11,6 +12,8 @@ use testkit::GoldenCase;
 pub enum Verdict {
     /// Every result counts as equal; the worst tensor.
     Equal(Comparison),
+    /// A hostile or damaged file of weights ended as it must; how.
+    Refused(String),
     /// At least one result differs; the worst tensor.
     Different(Comparison),
     /// The file could not be read or replayed.
@@ -22,24 +25,35 @@ pub enum Verdict {
 impl Verdict {
     /// Replays one file. Nothing that is wrong with the file or the replay ends the program.
     pub fn of(path: &Path) -> Self {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let Some(replay) = replayer(&name) else { return Self::Unknown };
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            let case = GoldenCase::open(path)?;
-            comparison::worst(&case, &replay(&case)?)
-        }));
+        let judged = catch_unwind(AssertUnwindSafe(|| Self::judge(path)));
         match judged {
-            Ok(Ok(worst)) if worst.is_ok() => Self::Equal(worst),
-            Ok(Ok(worst)) => Self::Different(worst),
+            Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => Self::Broken(error),
             Err(panic) => Self::Broken(Error::Panicked(message(&*panic))),
         }
+    }
+
+    fn judge(path: &Path) -> Result<Self> {
+        let worst = match checkpoints::expected(path)? {
+            Some(Expected::Outcome(outcome)) => {
+                return checkpoints::refusal(path, &outcome).map(Self::Refused);
+            }
+            Some(Expected::Twin(twin)) => checkpoints::compare(path, &twin)?,
+            None => {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let Some(replay) = replayer(&name) else { return Ok(Self::Unknown) };
+                let case = GoldenCase::open(path)?;
+                comparison::worst(&case, &replay(&case)?)?
+            }
+        };
+        Ok(if worst.is_ok() { Self::Equal(worst) } else { Self::Different(worst) })
     }
 
     /// The report on the case called `name`, one line: `ok|FAIL|skip NAME worst-tensor error tolerance`.
     pub fn line(&self, name: &str) -> String {
         match self {
             Self::Equal(worst) => format!("ok   {name} {worst}"),
+            Self::Refused(reason) => format!("ok   {name} {}", first_line(reason)),
             Self::Different(worst) => format!("FAIL {name} {worst}"),
             Self::Broken(error) => format!("FAIL {name} {}", first_line(&error.to_string())),
             Self::Unknown => format!("skip {name} no known stem"),

@@ -1,5 +1,6 @@
 //! The cases in the repository replay, so do others of their families, and the replayer can fail.
 
+mod checkpoints;
 mod failures;
 mod files;
 mod variants;

@@ -1,0 +1,8 @@
+//! Files of weights in every format: what is read, and what is refused.
+
+mod assemble;
+mod folder;
+mod formats;
+mod golden;
+mod random;
+mod refusals;
