@@ -9,7 +9,7 @@ use std::process::exit;
 const SERIES: &str = "2.11.";
 
 /// Calls into libtorch: its own code is what runs, and optimising these few lines would only cost build time.
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 14] = [
     "cpp/autocast.cpp",
     "cpp/autograd.cpp",
     "cpp/checkpoint.cpp",
@@ -21,6 +21,7 @@ const CALLS: [&str; 13] = [
     "cpp/generator.cpp",
     "cpp/location.cpp",
     "cpp/memory_format.cpp",
+    "cpp/nccl.cpp",
     "cpp/rebase.cpp",
     "cpp/switches.cpp",
 ];

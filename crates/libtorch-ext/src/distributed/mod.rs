@@ -4,13 +4,14 @@
 //! processes and offers the collectives. A program that was started alone gets a world of one, in which every collective
 //! is done before it begins. [`Environment`], [`Store`] and [`ProcessGroup`] are the parts, for other ways to start.
 //!
-//! Tensors travel through host memory over Gloo, also those on CUDA devices: right everywhere, fast on CPUs, and on GPUs
-//! limited by the way over the host. NCCL is not used.
+//! Sums and broadcasts of contiguous tensors on CUDA devices go from GPU to GPU over NCCL, if every process has a GPU of its
+//! own and NCCL, which comes with the CUDA build of libtorch. Everything else travels through host memory over Gloo.
 //!
 //! Every process must call the same collectives in the same order with tensors of the same shape and kind. Each returns
 //! within the time-out of the group; a process that has died is noticed at once where its connection breaks.
 
 mod environment;
+mod nccl;
 mod process_group;
 mod store;
 mod world;

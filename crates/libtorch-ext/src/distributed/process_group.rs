@@ -1,17 +1,19 @@
-//! Collectives over Gloo.
+//! Collectives over Gloo, and over NCCL where that is possible.
 
+use super::nccl::Nccl;
 use super::{Store, c_text, milliseconds};
 use crate::ffi::{self, check, pointers, reported};
 use crate::{Error, Result};
+use std::cell::OnceCell;
 use std::ffi::c_void;
 use std::ptr;
 use std::time::Duration;
 use tch::{Device, Tensor};
 
-/// Processes that exchange tensors (c10d's `ProcessGroupGloo`).
+/// Processes that exchange tensors (c10d's `ProcessGroupGloo`, and NCCL between GPUs).
 ///
 /// Every method is a collective: all processes call it, in the same order, and it returns when this process has its
-/// result. Tensors on CUDA devices are copied to the host and back. After an error the group is of no further use; drop
+/// result. Tensors on CUDA devices are copied to the host and back where NCCL cannot be used. After an error the group is of no further use; drop
 /// it. Dropping closes the connections, which the other processes notice.
 ///
 /// # Gradient
@@ -22,6 +24,8 @@ pub struct ProcessGroup {
     rank: usize,
     size: usize,
     timeout: Duration,
+    /// Set by the first collective on a CUDA device.
+    nccl: OnceCell<Option<Nccl>>,
 }
 
 /// Where a process group of this machine listens.
@@ -76,7 +80,7 @@ impl ProcessGroup {
             )
         };
         check(NAME, message)?;
-        Ok(Self { handle, rank, size, timeout })
+        Ok(Self { handle, rank, size, timeout, nccl: OnceCell::new() })
     }
 
     /// The number of this process.
@@ -94,6 +98,9 @@ impl ProcessGroup {
     /// # Errors
     /// [`Error::Collective`] if a process has ended or does not answer in time.
     pub fn all_reduce_sum(&self, tensor: &Tensor) -> Result<()> {
+        if let Some(nccl) = self.nccl(tensor)? {
+            return self.result("all_reduce", nccl.all_reduce_sum(tensor));
+        }
         self.on_host("all_reduce", tensor, |host| {
             // SAFETY: group and tensor are borrowed for the call, which returns when the operation is over.
             unsafe { ffi::fewstep_all_reduce_sum(self.handle, host.as_ptr()) }
@@ -105,6 +112,9 @@ impl ProcessGroup {
     /// # Errors
     /// As [`ProcessGroup::all_reduce_sum`].
     pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<()> {
+        if let Some(nccl) = self.nccl(tensor)? {
+            return self.result("broadcast", nccl.broadcast(tensor, root));
+        }
         self.on_host("broadcast", tensor, |host| {
             // SAFETY: group and tensor are borrowed for the call, which returns when the operation is over.
             unsafe { ffi::fewstep_broadcast(self.handle, host.as_ptr(), number(root)) }
@@ -134,6 +144,18 @@ impl ProcessGroup {
     pub fn barrier(&self) -> Result<()> {
         // SAFETY: the group is borrowed for the call, which returns when the operation is over.
         self.result("barrier", unsafe { ffi::fewstep_barrier(self.handle) })
+    }
+
+    /// The direct connection of the GPUs, if the tensor can take it.
+    fn nccl(&self, tensor: &Tensor) -> Result<Option<&Nccl>> {
+        if !tensor.device().is_cuda() || !tensor.is_contiguous() || tensor.numel() == 0 {
+            return Ok(None);
+        }
+        if let Some(known) = self.nccl.get() {
+            return Ok(known.as_ref());
+        }
+        let joined = Nccl::join(self, tensor.device(), self.timeout)?;
+        Ok(self.nccl.get_or_init(|| joined).as_ref())
     }
 
     /// Runs `operate` on the tensor itself if Gloo can, else on a copy on the host that is copied back.
