@@ -14,21 +14,27 @@
 
 #![allow(clippy::print_stdout)] // the table is the result
 
-#[allow(dead_code)] // the names of sizes are for criterion's ids
-mod network;
+#[path = "network/build.rs"]
+mod build;
+#[path = "network/small.rs"]
+mod small;
+#[path = "network/tiny.rs"]
+mod tiny;
 
+use build::build;
 use fewstep::datasets::{Loader, Shapes};
 use fewstep::distill_trainer::{Observer, Progress};
 use fewstep::libtorch_ext::distributed::World;
 use fewstep::libtorch_ext::process::{set_threads, tune_allocator};
 use fewstep::prelude::*;
-use network::{build, tiny};
+use small::small;
 use std::cell::Cell;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use tiny::tiny;
 
 const BATCH: usize = 16;
 const WARM_UP: u64 = 5;
@@ -102,7 +108,7 @@ fn run(job: &str) {
     let n_steps: u64 = n_steps.parse().expect("a number");
     tune_allocator();
     set_threads(threads.parse().expect("a number"));
-    let (name, config) = if row == "tiny" { ("sid", tiny()) } else { ("teacher", small()) };
+    let (name, config) = if row == "tiny" { ("sid", tiny()) } else { ("teacher", small(12)) };
     let entry = method(name).expect("the method exists");
     let network = build(&config, Device::Cpu);
     let ingredients =
@@ -129,18 +135,6 @@ fn run(job: &str) {
     trainer.run(&mut loader).expect("the run stays finite");
     if world.is_first() {
         println!("{}", (n_steps * BATCH as u64) as f64 / warm.get().elapsed().as_secs_f64());
-    }
-}
-
-/// A small network for CIFAR-10-sized pictures.
-fn small() -> SongUnetConfig {
-    SongUnetConfig {
-        label_dim: 12,
-        model_channels: 32,
-        channel_mult: vec![1, 2, 2],
-        num_blocks: 2,
-        dropout: 0.0,
-        ..SongUnetConfig::default()
     }
 }
 

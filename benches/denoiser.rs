@@ -9,25 +9,16 @@
 //! `cargo bench --bench denoiser`; a part of an id selects, such as `-- b16/bf16`. Ids end with the device.
 
 mod network;
+#[path = "network/small.rs"]
+mod small;
 
 use criterion::Criterion;
 use fewstep::libtorch_ext::Autocast;
 use fewstep::prelude::*;
 use network::{build, classes, size, synchronize, tiny};
+use small::small;
 use std::cell::LazyCell;
 use std::time::Duration;
-
-/// A small network for CIFAR-10: what two CPU cores can train within an hour.
-fn small() -> SongUnetConfig {
-    SongUnetConfig {
-        label_dim: 10,
-        model_channels: 32,
-        channel_mult: vec![1, 2, 2],
-        num_blocks: 2,
-        dropout: 0.0,
-        ..SongUnetConfig::default()
-    }
-}
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -37,7 +28,7 @@ fn main() {
         .configure_from_args();
     let device = device::parse("auto").expect("`auto` is always a device");
     forward(&mut criterion, &tiny(), &[1, 2], device);
-    forward(&mut criterion, &small(), &[1, 16], device);
+    forward(&mut criterion, &small(10), &[1, 16], device);
     // Half a second for an evaluation on two cores: as few samples as criterion takes.
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     forward(&mut criterion, &SongUnetConfig::cifar10(0), &[1], device);

@@ -14,11 +14,14 @@
 //! The two take turns, so that a busy neighbour slows both down: `cargo bench --bench update`.
 #![allow(clippy::print_stdout)]
 
+#[path = "network/build.rs"]
+mod build;
+
+use build::build;
 use fewstep::diffusion_core::FlatParameters;
 use fewstep::libtorch_ext::fused::{self, AdamStep, OnDevice};
 use fewstep::prelude::*;
 use fewstep::tch::{self, Cuda};
-use fewstep::unet::Architecture;
 use std::time::Instant;
 
 const N_ROUNDS: usize = 15;
@@ -42,15 +45,6 @@ fn main() {
     for config in [tiny, middle, cifar10()] {
         compare(&config, device);
     }
-}
-
-fn build(config: &SongUnetConfig, device: Device) -> Network {
-    let model = ModelConfig {
-        architecture: Architecture::SongUnet(config.clone()),
-        preconditioning: Preconditioning::default(),
-        sampler: None,
-    };
-    model.build(&mut Noise::new(0).stream("weights"), device).expect("the configuration is valid")
 }
 
 fn synchronize(device: Device) {

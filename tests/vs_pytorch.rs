@@ -18,6 +18,10 @@ mod rows;
 mod samples;
 #[path = "../benches/vs_pytorch/side.rs"]
 mod side;
+#[path = "../benches/network/small.rs"]
+mod small;
+#[path = "../benches/network/tiny.rs"]
+mod tiny;
 
 use duel::Duel;
 use fewstep::diffusion_core::{Backbone, Noise};

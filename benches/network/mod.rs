@@ -1,32 +1,13 @@
-//! The small network that several benches run, and the names of sizes.
+//! What several benches share: a small network, and the names of sizes.
 
-use fewstep::diffusion_schedule::Edm;
+mod build;
+mod tiny;
+
+pub(crate) use build::build;
+pub(crate) use tiny::tiny;
+
 use fewstep::prelude::*;
 use fewstep::tch::Cuda;
-
-/// The quickstart's network: so small that the overhead of launching operations counts, not their arithmetic.
-pub(crate) fn tiny() -> SongUnetConfig {
-    SongUnetConfig {
-        img_resolution: 16,
-        label_dim: 12,
-        model_channels: 16,
-        channel_mult: vec![1, 2],
-        num_blocks: 1,
-        attn_resolutions: vec![8],
-        dropout: 0.0,
-        ..SongUnetConfig::default()
-    }
-}
-
-/// A network of that configuration with weights from a fixed seed.
-pub(crate) fn build(config: &SongUnetConfig, device: Device) -> Network {
-    let model = ModelConfig {
-        architecture: unet::Architecture::SongUnet(config.clone()),
-        preconditioning: Preconditioning::Edm(Edm::default()),
-        sampler: None,
-    };
-    model.build(&mut Noise::new(0).stream("weights"), device).expect("the configuration is valid")
-}
 
 /// The part of an id that names the sizes, such as `16x16/c16/b2`.
 pub(crate) fn size(config: &SongUnetConfig, batch: i64) -> String {

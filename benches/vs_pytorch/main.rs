@@ -15,6 +15,10 @@ mod report;
 mod rows;
 mod samples;
 mod side;
+#[path = "../network/small.rs"]
+mod small;
+#[path = "../network/tiny.rs"]
+mod tiny;
 mod training;
 mod worker;
 

@@ -1,6 +1,8 @@
 //! What is compared: networks, rows, and the ways to use PyTorch.
 
 use crate::protocol::{Adam, Configuration, Kind};
+use crate::small::small;
+use crate::tiny::tiny;
 use fewstep::unet::SongUnetConfig;
 
 /// A network that rows run.
@@ -29,24 +31,9 @@ impl Net {
     }
 
     pub(crate) fn config(self) -> SongUnetConfig {
-        let base = SongUnetConfig { dropout: 0.0, ..SongUnetConfig::default() };
         match self {
-            Self::Tiny => SongUnetConfig {
-                img_resolution: 16,
-                label_dim: 12,
-                model_channels: 16,
-                channel_mult: vec![1, 2],
-                num_blocks: 1,
-                attn_resolutions: vec![8],
-                ..base
-            },
-            Self::Small => SongUnetConfig {
-                label_dim: 10,
-                model_channels: 32,
-                channel_mult: vec![1, 2, 2],
-                num_blocks: 2,
-                ..base
-            },
+            Self::Tiny => tiny(),
+            Self::Small => small(10),
             Self::Medium => {
                 SongUnetConfig { model_channels: 64, num_blocks: 3, ..SongUnetConfig::cifar10(0) }
             }

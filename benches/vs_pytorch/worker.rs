@@ -39,7 +39,7 @@ impl Worker {
                 Ok(json!({}))
             }
             Request::Prepare { job } => {
-                self.base = memory("VmRSS")?;
+                self.base = known(process::rss())?;
                 self.work = Some(prepare(&job)?);
                 Ok(json!({}))
             }
@@ -47,7 +47,9 @@ impl Worker {
                 let work = self.work.as_mut().context("nothing is prepared")?;
                 Ok(to_value(Times { seconds: work(iterations)? })?)
             }
-            Request::Peak => Ok(to_value(Memory { base: self.base, peak: memory("VmHWM")? })?),
+            Request::Peak => {
+                Ok(to_value(Memory { base: self.base, peak: known(process::peak_rss())? })?)
+            }
             Request::Limits => Ok(to_value(Limits::measure())?),
             Request::Check { .. } => bail!("only the twin compares"),
         }
@@ -63,11 +65,7 @@ fn prepare(job: &Job) -> Result<Work> {
     }
 }
 
-/// Bytes of the process's `VmHWM` (peak) or `VmRSS` (now).
-fn memory(entry: &str) -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")
-        .context("memory is read from /proc/self/status, which Linux has")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(entry));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    Ok(kib.with_context(|| format!("/proc/self/status has no {entry}"))? * 1024)
+/// What was measured of the process's memory, if the system says it.
+fn known(bytes: Option<u64>) -> Result<u64> {
+    bytes.context("the system does not say how much memory the process has")
 }

@@ -1,35 +1,23 @@
 //! Recorded turns. That they compute what eager ones do can be seen on a GPU only.
 
 use crate::tiny::{config, model, pictures};
-use fewstep::distill_trainer::Observer;
+use crate::watch::Notices;
 use fewstep::libtorch_ext::cuda;
 use fewstep::prelude::*;
-use std::cell::RefCell;
-use std::rc::Rc;
-
-/// Remembers notices.
-#[derive(Clone, Default)]
-struct Told(Rc<RefCell<Vec<String>>>);
-
-impl Observer for Told {
-    fn on_notice(&mut self, text: &str) {
-        self.0.borrow_mut().push(text.into());
-    }
-}
 
 /// Ten steps of a method on a device; the weights of all players, and what was noticed.
 fn run(name: &str, device: Device, cuda_graphs: bool) -> (Vec<Tensor>, Vec<String>) {
     let entry = method(name).unwrap();
     let teacher = model().build(&mut Noise::new(1).on(device), device).unwrap();
     let distiller = (entry.build)(&Ingredients::distill(&teacher), &(entry.options)()).unwrap();
-    let told = Told::default();
+    let told = Notices::default();
     let config = TrainConfig { cuda_graphs, ..config(entry, 10) };
     let mut trainer = Trainer::new(distiller, config, device).unwrap().observe(told.clone());
     trainer.run(&mut pictures()).unwrap();
     let players = trainer.method().players();
     let weights = players.iter().flat_map(|player| player.parameters.trained());
     let weights = weights.map(|parameter| parameter.tensor.detach().copy()).collect();
-    (weights, told.0.take())
+    (weights, told.all())
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use crate::saved::{checkpoint, names, steps};
 use crate::tiny::{pictures, plain_config, trainer};
 use crate::toy::Toy;
+use crate::watch::Notices;
 use fewstep::diffusion_core::State;
 use fewstep::distill_trainer::{Better, Error, Flow, Manifest, Observer, Tick};
 use fewstep::prelude::*;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -93,26 +94,17 @@ fn the_best_checkpoint_outlives_newer_ones_and_a_resume() {
     assert!((loss - 0.993).abs() < 1e-6, "{loss}"); // the toy's loss is its number, as the step found it
 }
 
-/// Remembers notices.
-struct Notices(Rc<RefCell<Vec<String>>>);
-
-impl Observer for Notices {
-    fn on_notice(&mut self, text: &str) {
-        self.0.borrow_mut().push(text.into());
-    }
-}
-
 #[test]
 fn a_metric_that_nobody_reports_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = CheckpointFolder::at(folder.path(), 1).keep_best("fid", Better::Lower, 1);
-    let notices = Rc::default();
+    let notices = Notices::default();
     let mut trainer = Trainer::new(Toy::new(), plain_config(2), Device::Cpu)
         .unwrap()
-        .observe(Notices(Rc::clone(&notices)))
+        .observe(notices.clone())
         .checkpoints(checkpoints);
     trainer.run(&mut pictures()).unwrap();
-    let notices = notices.borrow();
+    let notices = notices.all();
     assert_eq!(notices.len(), 1);
     assert!(notices[0].contains("`fid`") && notices[0].contains("move-first/loss"), "{notices:?}");
 }

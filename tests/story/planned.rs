@@ -6,7 +6,7 @@ use crate::tiny::{build, config, pictures, trainer};
 use fewstep::datasets::{Loader, Shapes};
 use fewstep::diffusion_schedule::Edm;
 use fewstep::distill_trainer::{Better, Error, Precision};
-use fewstep::libtorch_ext::process::set_threads;
+use fewstep::libtorch_ext::process::{peak_rss, set_threads};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
 use std::sync::Arc;
@@ -95,14 +95,7 @@ fn in_a_process_of_its_own() {
     trainer.run(&mut data).unwrap();
     eprintln!("{plan}");
     say_step(plan.peak().unwrap() / 1024);
-    say_step(peak_of_this_process());
-}
-
-/// The largest size so far, in kilobytes.
-fn peak_of_this_process() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    say_step(peak_rss().unwrap() / 1024);
 }
 
 #[cfg(target_os = "linux")]

@@ -68,3 +68,19 @@ impl<F: FnMut(&Tick, &dyn Generator) -> Result<Flow>> Observer for OnTick<F> {
         (self.0)(tick, student)
     }
 }
+
+/// Remembers notices; clones share what they remember.
+#[derive(Clone, Default)]
+pub(crate) struct Notices(Rc<RefCell<Vec<String>>>);
+
+impl Notices {
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+}
+
+impl Observer for Notices {
+    fn on_notice(&mut self, text: &str) {
+        self.0.borrow_mut().push(text.into());
+    }
+}

@@ -1,6 +1,6 @@
 //! Collectives between GPUs over NCCL.
 
-use super::ProcessGroup;
+use super::process_group::{ProcessGroup, number};
 use crate::Result;
 use crate::ffi::{Message, check};
 use std::ffi::{c_int, c_void};
@@ -101,10 +101,6 @@ fn all(group: &ProcessGroup, here: bool) -> Result<bool> {
     let yes = Tensor::from_slice(&[i64::from(here)]);
     group.all_reduce_sum(&yes)?;
     Ok(yes.int64_value(&[0]) == group.size() as i64)
-}
-
-fn number(rank: usize) -> c_int {
-    c_int::try_from(rank).expect("processes are counted in an int")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{Store, c_text, milliseconds};
 use crate::ffi::{self, check, pointers, reported};
 use crate::{Error, Result};
 use std::cell::OnceCell;
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 use tch::{Device, Tensor};
@@ -199,6 +199,6 @@ impl Drop for ProcessGroup {
 }
 
 /// A rank or size as C++ takes it.
-fn number(rank: usize) -> i32 {
-    i32::try_from(rank).expect("ranks are small")
+pub(super) fn number(rank: usize) -> c_int {
+    c_int::try_from(rank).expect("ranks are small")
 }
