@@ -34,10 +34,7 @@ impl Batch {
     /// The same batch in memory of its own.
     #[must_use]
     pub fn copied(&self) -> Self {
-        let Cond { labels, augment, text } = &self.cond;
-        let [labels, augment, text] =
-            [labels, augment, text].map(|tensor| tensor.as_ref().map(Tensor::copy));
-        Self { images: self.images.copy(), cond: Cond { labels, augment, text } }
+        Self { images: self.images.copy(), cond: self.cond.map(Tensor::copy) }
     }
 
     /// Takes over the values of a batch of the same shapes, in place; `false`, and nothing done, for one of others.
@@ -45,20 +42,20 @@ impl Batch {
     /// # Panics
     /// If libtorch cannot copy.
     pub fn overwrite(&self, other: &Self) -> bool {
-        fn tensors(batch: &Batch) -> [Option<&Tensor>; 4] {
-            let Cond { labels, augment, text } = &batch.cond;
-            [Some(&batch.images), labels.as_ref(), augment.as_ref(), text.as_ref()]
-        }
-        let shape = |batch| tensors(batch).map(|tensor| tensor.map(|t| (t.size(), t.kind())));
+        let shape = |batch: &Self| -> Vec<_> {
+            batch.tensors().map(|tensor| tensor.map(|t| (t.size(), t.kind()))).collect()
+        };
         if shape(self) != shape(other) {
             return false;
         }
-        for (own, new) in
-            tensors(self).into_iter().flatten().zip(tensors(other).into_iter().flatten())
-        {
+        for (own, new) in self.tensors().flatten().zip(other.tensors().flatten()) {
             own.shallow_clone().copy_(new);
         }
         true
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = Option<&Tensor>> {
+        [Some(&self.images)].into_iter().chain(self.cond.tensors())
     }
 
     /// The same batch on another device.

@@ -21,6 +21,13 @@ pub struct Cond {
     pub augment: Option<Tensor>,
     /// Text context, `[B, tokens, width]`, `f32`.
     pub text: Option<Tensor>,
+    /// The text as one vector, `[B, width]`, `f32` (SDXL).
+    pub pooled_text: Option<Tensor>,
+    /// What the image is a cut-out of, in pixels, `[B, 6]`, `f32`: original height and width, top and left of the cut,
+    /// height and width wanted (SDXL).
+    pub size: Option<Tensor>,
+    /// The guidance scale that a guidance-distilled network is to imitate, `[B]`, `f32`.
+    pub guidance: Option<Tensor>,
 }
 
 impl Cond {
@@ -72,12 +79,23 @@ impl Cond {
         self.map(|t| t.to_device(device))
     }
 
-    fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
+    /// Every condition, changed by `f`.
+    #[must_use]
+    pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
         Self {
             labels: self.labels.as_ref().map(&f),
             augment: self.augment.as_ref().map(&f),
             text: self.text.as_ref().map(&f),
+            pooled_text: self.pooled_text.as_ref().map(&f),
+            size: self.size.as_ref().map(&f),
+            guidance: self.guidance.as_ref().map(&f),
         }
+    }
+
+    /// Every condition in a fixed order, those that are absent included.
+    pub fn tensors(&self) -> [Option<&Tensor>; 6] {
+        let Self { labels, augment, text, pooled_text, size, guidance } = self;
+        [labels, augment, text, pooled_text, size, guidance].map(Option::as_ref)
     }
 }
 

@@ -35,6 +35,14 @@ pub enum Error {
         /// The number of classes.
         classes: i64,
     },
+    /// A place in a network that it does not have.
+    #[error("this network has no features named `{name}`; it has {known:?}")]
+    UnknownSite {
+        /// The name that was asked for.
+        name: String,
+        /// The names it has.
+        known: Vec<String>,
+    },
     /// Tensor names that a network needs and a file or network does not have, or the reverse.
     #[error("tensor names differ: missing {missing:?}, unexpected {unexpected:?}")]
     NameMismatch {

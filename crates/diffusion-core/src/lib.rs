@@ -2,7 +2,8 @@
 //!
 //! Small on purpose, so that it changes rarely: a [`Denoiser`] turns a noisy image into a clean one, a [`Backbone`] is
 //! the raw network inside it, a [`Generator`] turns noise into images, [`Cond`] is what they are conditioned on,
-//! [`Noise`] is where every random number comes from, [`Parameters`] are a network's named tensors.
+//! [`Noise`] is where every random number comes from, [`Parameters`] are a network's named tensors. Some networks can do
+//! more: [`FeatureTaps`] shows features, [`AttentionTaps`] shows and replaces attention maps.
 //!
 //! Conventions, everywhere in the workspace:
 //!
@@ -13,6 +14,7 @@
 
 mod backbone;
 mod batch;
+mod capability;
 mod cond;
 mod denoiser;
 pub mod device;
@@ -30,6 +32,10 @@ pub mod tensor_file;
 
 pub use backbone::Backbone;
 pub use batch::{Batch, BatchSource};
+pub use capability::{
+    AttentionKind, AttentionMap, AttentionSite, AttentionTap, AttentionTaps, FeatureSite,
+    FeatureTap, FeatureTaps, Part,
+};
 pub use cond::Cond;
 pub use denoiser::Denoiser;
 pub use error::{Error, Result};

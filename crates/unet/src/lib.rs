@@ -26,14 +26,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod architecture;
 mod blocks;
 mod builder;
-mod config;
+mod check;
 mod error;
 mod model_file;
 mod song_unet;
 
-pub use config::{DecoderType, EmbeddingType, EncoderType, SongUnetConfig};
+pub use architecture::Architecture;
 pub use error::{Error, Result};
-pub use model_file::{Architecture, ModelConfig, load, save};
-pub use song_unet::SongUnet;
+pub use model_file::{ModelConfig, load, save};
+pub use song_unet::{DecoderType, EmbeddingType, EncoderType, SongUnet, SongUnetConfig};

@@ -1,7 +1,7 @@
 //! Networks in files that say how to build them.
 
-use crate::{Error, Result, SongUnet, SongUnetConfig};
-use diffusion_core::{Backbone, Noise, Parameters, tensor_file};
+use crate::{Architecture, Error, Result};
+use diffusion_core::{Noise, Parameters, tensor_file};
 use diffusion_schedule::{Network, Preconditioned, Preconditioning, SamplerConfig};
 use libtorch_ext::process::release_freed_memory;
 use serde::{Deserialize, Serialize};
@@ -11,15 +11,6 @@ use tch::Device;
 
 /// The metadata entry that holds the configuration.
 const CONFIG: &str = "config";
-
-/// A network's architecture with its sizes, `kind` in a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Architecture {
-    /// DDPM++.
-    SongUnet(SongUnetConfig),
-}
 
 /// Everything about a model but its weights.
 ///
@@ -58,29 +49,17 @@ impl ModelConfig {
     /// A network with fresh weights drawn from `noise`.
     ///
     /// # Errors
-    /// As [`SongUnetConfig::validate`].
+    /// If the architecture's configuration is impossible.
     pub fn build(&self, noise: &mut Noise, device: Device) -> Result<Network> {
-        let backbone: Box<dyn Backbone> = match &self.architecture {
-            Architecture::SongUnet(config) => Box::new(SongUnet::new(config, noise, device)?),
-        };
+        let backbone = self.architecture.build(noise, device)?;
         Ok(Preconditioned::new(backbone, self.preconditioning))
     }
 
     /// Refuses a network of more than twice as many values as a file `holds`, before it takes memory. Smaller differences are
     /// found, and named, when the tensors are loaded.
     fn check_size(&self, holds: usize) -> Result<()> {
-        let needs = match &self.architecture {
-            Architecture::SongUnet(config) => config.parameter_count()?,
-        };
-        let holds = holds as u64;
+        let (needs, holds) = (self.architecture.parameter_count()?, holds as u64);
         if needs / 2 > holds { Err(Error::TooFewValues { needs, holds }) } else { Ok(()) }
-    }
-
-    fn build_zeroed(&self, device: Device) -> Result<Network> {
-        let backbone: Box<dyn Backbone> = match &self.architecture {
-            Architecture::SongUnet(config) => Box::new(SongUnet::zeroed(config, device)?),
-        };
-        Ok(Preconditioned::new(backbone, self.preconditioning))
     }
 }
 
@@ -112,7 +91,8 @@ pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
         .map_err(|source| Error::BadConfig { path: path.into(), source })?;
     let holds = file.tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
     let filled = config.check_size(holds).and_then(|()| {
-        let network = config.build_zeroed(device)?;
+        let backbone = config.architecture.zeroed(device)?;
+        let network = Preconditioned::new(backbone, config.preconditioning);
         network.parameters().load(file.tensors)?;
         Ok(network)
     });

@@ -1,8 +1,9 @@
 //! Values of the official network.
 
-use diffusion_core::{Backbone, Cond, Denoiser, shape};
+use diffusion_core::{Backbone, Cond, Denoiser, FeatureSite, FeatureTaps, shape};
 use diffusion_schedule::{Edm, Precondition, Preconditioned, Preconditioning};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use tch::{Device, Kind, Tensor};
 use testkit::{GoldenCase, formula, max_relative_error};
 use unet::{SongUnet, SongUnetConfig};
@@ -40,12 +41,13 @@ fn ddpmpp_layers_match() {
     let c = network.preconditioning().coefficients(case.tensor("in.sigma").unwrap());
     check(&case, "mid.c_noise", &c.c_noise);
     let mut found = BTreeMap::new();
-    let mut tap = |name: &str, output: &Tensor| {
-        found.insert(format!("mid.{name}"), output.narrow(0, 0, 1));
+    let mut tap = |site: &FeatureSite, output: &Tensor| {
+        found.insert(format!("mid.{}", site.name), output.narrow(0, 0, 1));
+        ControlFlow::Continue(())
     };
     let x = x * shape::per_image(&c.c_in, x);
     let out = network.backbone().forward_tapped(&x, &c.c_noise, &cond(&case), None, &mut tap);
-    check(&case, "out.F", &out);
+    check(&case, "out.F", &out.unwrap());
     let layers: Vec<&String> =
         case.tensors.keys().filter(|name| name.starts_with("mid.model.")).collect();
     assert_eq!(layers.len(), 5);

@@ -1,7 +1,7 @@
 //! A convolution that may resample first.
 
 use super::Resample;
-use crate::builder::Builder;
+use crate::builder::{Builder, Init};
 use libtorch_ext::kernels::{Convolution, PreparedWeight};
 use std::cell::RefCell;
 use tch::Tensor;
@@ -26,19 +26,20 @@ struct Prepared {
 type WeightState = (usize, i64);
 
 impl Conv2d {
-    /// `channels`: `[in, out]`. `kernel`: odd. `gain` scales the initial weight; the bias starts at zero.
+    /// `channels`: `[in, out]`. `kernel`: odd.
     pub(crate) fn new(
-        builder: &mut Builder,
+        builder: &mut Builder<'_>,
         name: &str,
         [from, to]: [i64; 2],
         kernel: i64,
         resample: Resample,
-        gain: f64,
+        init: Init,
     ) -> Self {
-        let weight = builder.weight(&format!("{name}.weight"), &[to, from, kernel, kernel], gain);
-        let bias = builder.constant(&format!("{name}.bias"), to, 0.0);
+        let weight = builder.weight(&format!("{name}.weight"), &[to, from, kernel, kernel], init);
+        let bias = builder.bias(&format!("{name}.bias"), to, from * kernel * kernel, init);
         if resample != Resample::Keep {
-            builder.buffer(&format!("{name}.resample_filter"), Resample::filter(&[1.0, 1.0]));
+            let _ =
+                builder.buffer(&format!("{name}.resample_filter"), Resample::filter(&[1.0, 1.0]));
         }
         Self { weight, bias, resample, prepared: RefCell::new(None) }
     }

@@ -1,6 +1,6 @@
 //! A fully connected layer.
 
-use crate::builder::Builder;
+use crate::builder::{Builder, Init};
 use tch::Tensor;
 
 /// A fully connected layer, with or without bias.
@@ -11,19 +11,30 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// `features`: `[in, out]`. The bias starts at zero.
-    pub(crate) fn new(builder: &mut Builder, name: &str, features: [i64; 2]) -> Self {
-        let mut linear = Self::without_bias(builder, name, features);
-        linear.bias = Some(builder.constant(&format!("{name}.bias"), features[1], 0.0));
+    /// `features`: `[in, out]`.
+    pub(crate) fn new(
+        builder: &mut Builder<'_>,
+        name: &str,
+        features: [i64; 2],
+        init: Init,
+    ) -> Self {
+        let mut linear = Self::without_bias(builder, name, features, init);
+        let [from, to] = features;
+        linear.bias = Some(builder.bias(&format!("{name}.bias"), to, from, init));
         linear
     }
 
     /// The same without bias.
-    pub(crate) fn without_bias(builder: &mut Builder, name: &str, [from, to]: [i64; 2]) -> Self {
-        Self { weight: builder.weight(&format!("{name}.weight"), &[to, from], 1.0), bias: None }
+    pub(crate) fn without_bias(
+        builder: &mut Builder<'_>,
+        name: &str,
+        [from, to]: [i64; 2],
+        init: Init,
+    ) -> Self {
+        Self { weight: builder.weight(&format!("{name}.weight"), &[to, from], init), bias: None }
     }
 
-    /// `[B, in]` to `[B, out]`.
+    /// `[…, in]` to `[…, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())
     }

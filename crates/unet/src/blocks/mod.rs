@@ -1,16 +1,26 @@
-//! The parts that U-Nets are made of. Each registers its tensors under the official names.
+//! The parts that networks are made of. Each registers its tensors under the official names.
 
+mod attend;
 mod attention;
 mod conv;
 mod embedding;
 mod group_norm;
+mod layer_norm;
 mod linear;
+mod pass;
+mod qkv;
 mod resample;
+mod segment;
 mod unet_block;
 
+pub(crate) use attend::attend;
 pub(crate) use conv::Conv2d;
-pub(crate) use embedding::PositionalEmbedding;
+pub(crate) use embedding::{Order, PositionalEmbedding};
 pub(crate) use group_norm::GroupNorm;
+pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
+pub(crate) use pass::{Pass, unbroken};
+pub(crate) use qkv::QkvOrder;
 pub(crate) use resample::Resample;
-pub(crate) use unet_block::{BlockShape, UnetBlock};
+pub(crate) use segment::{Block, Segment};
+pub(crate) use unet_block::{BlockShape, UnetBlock, edm_groups, edm_norm};

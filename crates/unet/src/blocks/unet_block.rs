@@ -1,9 +1,8 @@
 //! The residual block of the U-Net.
 
 use super::attention::Attention;
-use super::{Conv2d, GroupNorm, Linear, Resample};
-use crate::builder::Builder;
-use diffusion_core::Noise;
+use super::{Block, Conv2d, GroupNorm, Linear, Pass, Resample};
+use crate::builder::{Builder, Init};
 use std::f64::consts::FRAC_1_SQRT_2;
 use tch::Tensor;
 
@@ -46,7 +45,7 @@ pub(crate) struct UnetBlock {
 impl UnetBlock {
     /// A block that starts close to its skip connection: `conv1` and the attention's `proj` are nearly zero.
     pub(crate) fn new(
-        builder: &mut Builder,
+        builder: &mut Builder<'_>,
         name: &str,
         shape: BlockShape,
         emb_channels: i64,
@@ -55,45 +54,48 @@ impl UnetBlock {
         let BlockShape { in_channels, out_channels, resample, attention } = shape;
         let (through, within) = ([in_channels, out_channels], [out_channels, out_channels]);
         let part = |part: &str| format!("{name}.{part}");
+        let (usual, silent) = (Init::Glorot(1.0), Init::Glorot(1e-5));
         let needs_skip = in_channels != out_channels || resample != Resample::Keep;
         Self {
-            norm0: GroupNorm::new(builder, &part("norm0"), in_channels),
-            conv0: Conv2d::new(builder, &part("conv0"), through, 3, resample, 1.0),
-            affine: Linear::new(builder, &part("affine"), [emb_channels, out_channels]),
-            norm1: GroupNorm::new(builder, &part("norm1"), out_channels),
-            conv1: Conv2d::new(builder, &part("conv1"), within, 3, Resample::Keep, 1e-5),
+            norm0: edm_norm(builder, &part("norm0"), in_channels),
+            conv0: Conv2d::new(builder, &part("conv0"), through, 3, resample, usual),
+            affine: Linear::new(builder, &part("affine"), [emb_channels, out_channels], usual),
+            norm1: edm_norm(builder, &part("norm1"), out_channels),
+            conv1: Conv2d::new(builder, &part("conv1"), within, 3, Resample::Keep, silent),
             skip: needs_skip
-                .then(|| Conv2d::new(builder, &part("skip"), through, 1, resample, 1.0)),
+                .then(|| Conv2d::new(builder, &part("skip"), through, 1, resample, usual)),
             attention: attention.then(|| Attention::new(builder, name, out_channels, 1)),
             dropout,
         }
     }
+}
 
-    /// `x`: `[B, in, H, W]`; `emb`: `[B, emb_channels]`; returns `[B, out, H', W']`.
-    pub(crate) fn forward(&self, x: &Tensor, emb: &Tensor, noise: Option<&mut Noise>) -> Tensor {
+impl Block for UnetBlock {
+    /// Inputs: `x`, `[B, in, H, W]`, and `emb`, `[B, emb_channels]`; returns `[B, out, H', W']`.
+    fn forward(&self, inputs: &[Tensor], pass: &mut Pass<'_>) -> Tensor {
+        let [x, emb] = inputs else { panic!("a residual block takes an image and an embedding") };
         let shift = self.affine.forward(emb);
         let h = self.conv0.forward_into(&self.norm0.forward_silu(x), |conv| conv.shift(&shift));
-        let h = self.dropout(self.norm1.forward_silu(&h), noise);
+        let h = pass.dropout(self.norm1.forward_silu(&h), self.dropout);
         let skip = self.skip.as_ref().map_or_else(|| x.shallow_clone(), |skip| skip.forward(x));
         let out = self.conv1.forward_into(&h, |conv| conv.residual(&skip).scale(FRAC_1_SQRT_2));
         match &self.attention {
-            Some(attention) => attention.forward(&out),
+            Some(attention) => attention.forward(&out, pass),
             None => out,
         }
     }
 
-    /// The convolutions of the block.
-    pub(crate) fn convolutions(&self) -> impl Iterator<Item = &Conv2d> {
-        [&self.conv0, &self.conv1].into_iter().chain(&self.skip)
+    fn convolutions(&self) -> Vec<&Conv2d> {
+        [&self.conv0, &self.conv1].into_iter().chain(&self.skip).collect()
     }
+}
 
-    fn dropout(&self, x: Tensor, noise: Option<&mut Noise>) -> Tensor {
-        match noise {
-            Some(noise) if self.dropout > 0.0 => {
-                let mask = noise.dropout_mask(&x.size(), self.dropout).to_device(x.device());
-                x * mask
-            }
-            _ => x,
-        }
-    }
+/// The number of normalization groups in EDM's networks: four channels or more in each, 32 groups at most.
+pub(crate) fn edm_groups(channels: i64) -> i64 {
+    (channels / 4).min(32)
+}
+
+/// The normalization of SongUNet.
+pub(crate) fn edm_norm(builder: &mut Builder<'_>, name: &str, channels: i64) -> GroupNorm {
+    GroupNorm::new(builder, name, channels, edm_groups(channels), 1e-6)
 }

@@ -1,13 +1,16 @@
 //! The table of a SongUNet's layers.
 
+use super::config::SongUnetConfig;
 use crate::blocks::{BlockShape, Resample};
-use crate::config::SongUnetConfig;
+use diffusion_core::Part;
 
 /// One layer of the encoder or decoder, before it has tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     /// Official name within the encoder or decoder.
     pub(crate) name: String,
+    /// The part of the network; the two inner blocks are officially of the decoder.
+    pub(crate) part: Part,
     /// What the layer is.
     pub(crate) kind: RowKind,
     /// Whether the last unused output of the encoder is concatenated to the layer's input.
@@ -25,13 +28,17 @@ pub(crate) enum RowKind {
 
 impl Row {
     fn conv(name: String, channels: [i64; 2]) -> Self {
-        Self { name, kind: RowKind::Conv(channels), takes_skip: false }
+        Self { name, part: Part::Encoder, kind: RowKind::Conv(channels), takes_skip: false }
     }
 
     fn block(name: String, [in_channels, out_channels]: [i64; 2]) -> Self {
         let (resample, attention) = (Resample::Keep, false);
         let shape = BlockShape { in_channels, out_channels, resample, attention };
-        Self { name, kind: RowKind::Block(shape), takes_skip: false }
+        Self { name, part: Part::Encoder, kind: RowKind::Block(shape), takes_skip: false }
+    }
+
+    fn within(self, part: Part) -> Self {
+        Self { part, ..self }
     }
 
     fn resampling(self, resample: Resample) -> Self {
@@ -96,11 +103,15 @@ pub(crate) fn decoder(config: &SongUnetConfig, encoder: &[Row]) -> Vec<Row> {
     for (level, mult) in config.channel_mult.iter().enumerate().rev() {
         let level_name = name(config, level);
         if level == coarsest {
-            rows.push(Row::block(format!("{level_name}_in0"), [channels; 2]).attending(true));
-            rows.push(Row::block(format!("{level_name}_in1"), [channels; 2]));
+            let inner = |idx| {
+                let row = Row::block(format!("{level_name}_in{idx}"), [channels; 2]);
+                row.within(Part::Bottleneck)
+            };
+            rows.push(inner(0).attending(true));
+            rows.push(inner(1));
         } else {
             let up = Row::block(format!("{level_name}_up"), [channels; 2]);
-            rows.push(up.resampling(Resample::Up));
+            rows.push(up.within(Part::Decoder).resampling(Resample::Up));
         }
         let width = mult * config.model_channels;
         for idx in 0..=config.num_blocks {
@@ -108,7 +119,7 @@ pub(crate) fn decoder(config: &SongUnetConfig, encoder: &[Row]) -> Vec<Row> {
                 skips.pop().expect("the encoder has as many layers as the decoder has blocks");
             let block = Row::block(format!("{level_name}_block{idx}"), [channels + skip, width]);
             let block = block.attending(idx == config.num_blocks && attends(config, level));
-            rows.push(Row { takes_skip: true, ..block });
+            rows.push(Row { takes_skip: true, ..block.within(Part::Decoder) });
             channels = width;
         }
     }

@@ -1,19 +1,24 @@
 //! DDPM++ as EDM trains it.
 
-mod count;
+mod config;
 mod layer;
-pub(crate) mod layout;
+mod layout;
 mod mapping;
 
+pub use config::{DecoderType, EmbeddingType, EncoderType, SongUnetConfig};
+
 use crate::Result;
-use crate::blocks::{Conv2d, GroupNorm, Resample};
-use crate::builder::{Builder, channels_last};
-use crate::config::SongUnetConfig;
-use diffusion_core::{Backbone, Cond, Noise, Parameters, shape};
+use crate::blocks::{Conv2d, GroupNorm, Pass, Resample, edm_norm, unbroken};
+use crate::builder::{Builder, Built, Init, channels_last};
+use diffusion_core::{
+    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
+    FeatureTaps, Noise, Parameters, Part, shape,
+};
 use layer::Layer;
 use layout::Row;
 use mapping::Mapping;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use tch::{Device, Tensor};
 
 /// The official name of the network inside its preconditioning.
@@ -43,11 +48,14 @@ const PREFIX: &str = "model";
 pub struct SongUnet {
     config: SongUnetConfig,
     mapping: Mapping,
+    mapped: FeatureSite,
     encoder: Vec<Layer>,
     decoder: Vec<Layer>,
     aux_norm: GroupNorm,
     aux_conv: Conv2d,
     parameters: Parameters,
+    feature_sites: Vec<FeatureSite>,
+    attention_sites: Vec<AttentionSite>,
     recomputes: Cell<bool>,
 }
 
@@ -59,7 +67,7 @@ impl SongUnet {
     /// # Errors
     /// As [`SongUnetConfig::validate`].
     pub fn new(config: &SongUnetConfig, noise: &mut Noise, device: Device) -> Result<Self> {
-        Self::build(config, Some(noise), device)
+        Self::build(config, Builder::drawn(noise, device))
     }
 
     /// A network whose weights are zero, to be filled by [`Parameters::load`] or [`Parameters::copy_from`].
@@ -67,34 +75,38 @@ impl SongUnet {
     /// # Errors
     /// As [`SongUnetConfig::validate`].
     pub fn zeroed(config: &SongUnetConfig, device: Device) -> Result<Self> {
-        Self::build(config, None, device)
+        Self::build(config, Builder::zeros(device))
     }
 
-    fn build(config: &SongUnetConfig, noise: Option<&mut Noise>, device: Device) -> Result<Self> {
+    pub(crate) fn build(config: &SongUnetConfig, mut builder: Builder<'_>) -> Result<Self> {
         config.validate()?;
-        let mut builder = Builder::new(device, noise);
         let mapping = Mapping::new(&mut builder, PREFIX, config);
+        let mapped = builder.feature_site(&format!("{PREFIX}.map_layer1"));
         let encoder = layout::encoder(config);
         let decoder = layout::decoder(config, &encoder);
         let mut layers = |half: &str, rows: Vec<Row>| -> Vec<Layer> {
             rows.into_iter().map(|row| Layer::new(&mut builder, half, row, config)).collect()
         };
         let (encoder, decoder) = (layers("enc", encoder), layers("dec", decoder));
+        builder.enter(Part::Decoder);
         let aux = format!("{PREFIX}.dec.{}_aux", layout::name(config, 0));
         let channels = config.channel_mult[0] * config.model_channels;
-        let to_image = [channels, config.img_channels];
-        let aux_norm = GroupNorm::new(&mut builder, &format!("{aux}_norm"), channels);
+        let (to_image, silent) = ([channels, config.img_channels], Init::Glorot(1e-5));
+        let aux_norm = edm_norm(&mut builder, &format!("{aux}_norm"), channels);
         let aux_conv =
-            Conv2d::new(&mut builder, &format!("{aux}_conv"), to_image, 3, Resample::Keep, 1e-5);
-        let parameters = builder.finish();
+            Conv2d::new(&mut builder, &format!("{aux}_conv"), to_image, 3, Resample::Keep, silent);
+        let Built { parameters, feature_sites, attention_sites } = builder.finish();
         Ok(Self {
             config: config.clone(),
             mapping,
+            mapped,
             encoder,
             decoder,
             aux_norm,
             aux_conv,
             parameters,
+            feature_sites,
+            attention_sites,
             recomputes: Cell::new(false),
         })
     }
@@ -104,31 +116,23 @@ impl SongUnet {
         &self.config
     }
 
-    /// As [`Backbone::forward`], and shows every layer's output to `tap` under its official name.
-    ///
-    /// In order: `model.map_layer1`, `model.enc.*`, `model.dec.*`. The outputs carry gradients.
-    ///
-    /// # Panics
-    /// If `x` is not `[B, img_channels, img_resolution, img_resolution]`, `c_noise` not `[B]`, or labels are present
-    /// that are not `[B, label_dim]` or `[B, augment_dim]`. A network that knows of no labels ignores them.
-    pub fn forward_tapped(
+    fn evaluate(
         &self,
         x: &Tensor,
         c_noise: &Tensor,
         cond: &Cond,
-        mut dropout: Option<&mut Noise>,
-        tap: &mut dyn FnMut(&str, &Tensor),
-    ) -> Tensor {
+        pass: &mut Pass<'_>,
+    ) -> ControlFlow<(), Tensor> {
         self.assert_image(x);
         shape::assert_per_image("c_noise", c_noise, x);
-        let emb = self.mapping.forward(c_noise, cond, dropout.as_deref_mut());
-        tap("model.map_layer1", &emb);
+        let emb = self.mapping.forward(c_noise, cond, pass);
+        pass.show(&self.mapped, &emb)?;
         let emb = emb.silu();
         let mut x = channels_last(x);
         let mut skips = Vec::with_capacity(self.encoder.len());
         for layer in &self.encoder {
-            x = layer.forward(&x, &emb, dropout.as_deref_mut(), self.recomputes.get());
-            tap(&layer.name, &x);
+            x = layer.forward(&x, &emb, pass);
+            pass.show(&layer.site, &x)?;
             skips.push(x.shallow_clone());
         }
         for layer in &self.decoder {
@@ -136,10 +140,10 @@ impl SongUnet {
                 let skip = skips.pop().expect("as many encoder layers as blocks that take a skip");
                 x = Tensor::cat(&[x, skip], 1);
             }
-            x = layer.forward(&x, &emb, dropout.as_deref_mut(), self.recomputes.get());
-            tap(&layer.name, &x);
+            x = layer.forward(&x, &emb, pass);
+            pass.show(&layer.site, &x)?;
         }
-        self.aux_conv.forward(&self.aux_norm.forward_silu(&x)).contiguous()
+        ControlFlow::Continue(self.aux_conv.forward(&self.aux_norm.forward_silu(&x)).contiguous())
     }
 
     fn assert_image(&self, x: &Tensor) {
@@ -153,7 +157,11 @@ impl SongUnet {
 }
 
 impl Backbone for SongUnet {
-    /// Missing class or augmentation labels count as zeros. Panics as [`SongUnet::forward_tapped`].
+    /// Missing class or augmentation labels count as zeros.
+    ///
+    /// # Panics
+    /// If `x` is not `[B, img_channels, img_resolution, img_resolution]`, `c_noise` not `[B]`, or labels are present
+    /// that are not `[B, label_dim]` or `[B, augment_dim]`. A network that knows of no labels ignores them.
     fn forward(
         &self,
         x: &Tensor,
@@ -161,7 +169,8 @@ impl Backbone for SongUnet {
         cond: &Cond,
         dropout: Option<&mut Noise>,
     ) -> Tensor {
-        self.forward_tapped(x, c_noise, cond, dropout, &mut |_, _| {})
+        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get());
+        unbroken(self.evaluate(x, c_noise, cond, &mut pass))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -185,5 +194,41 @@ impl Backbone for SongUnet {
     /// Segments are the residual blocks.
     fn recompute(&self, on: bool) {
         self.recomputes.set(on);
+    }
+}
+
+impl FeatureTaps for SongUnet {
+    /// The embedding `model.map_layer1` and every layer of encoder and decoder.
+    fn feature_sites(&self) -> &[FeatureSite] {
+        &self.feature_sites
+    }
+
+    fn forward_tapped(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+        tap: &mut FeatureTap<'_>,
+    ) -> Option<Tensor> {
+        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
+        self.evaluate(x, c_noise, cond, &mut pass).continue_value()
+    }
+}
+
+impl AttentionTaps for SongUnet {
+    fn attention_sites(&self) -> &[AttentionSite] {
+        &self.attention_sites
+    }
+
+    fn forward_attending(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+        tap: &mut dyn AttentionTap,
+    ) -> Tensor {
+        unbroken(self.evaluate(x, c_noise, cond, &mut Pass::new(dropout).attending(tap)))
     }
 }

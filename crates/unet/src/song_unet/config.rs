@@ -1,8 +1,11 @@
 //! The sizes and choices that make a SongUNet.
 
-use crate::blocks::GroupNorm;
-use crate::song_unet::layout;
+use super::{SongUnet, layout};
+use crate::blocks::edm_groups;
+use crate::builder::Builder;
+use crate::check::{in_range, probability};
 use crate::{Error, Result};
+use diffusion_core::Backbone;
 use serde::{Deserialize, Serialize};
 
 /// How the noise level becomes a vector.
@@ -136,13 +139,28 @@ impl SongUnetConfig {
     /// [`Error::IndivisibleResolution`] or [`Error::IndivisibleGroups`], for the first value that is wrong.
     pub fn validate(&self) -> Result<()> {
         self.check_ranges()?;
-        self.check_probabilities()?;
+        probability("dropout", self.dropout)?;
+        probability("label_dropout", self.label_dropout)?;
         self.check_variants()?;
         if self.noise_channels() % 2 != 0 {
             return Err(Error::OddEmbedding { channels: self.noise_channels() });
         }
         self.check_resolution()?;
         self.check_groups()
+    }
+
+    /// Number of trained values of the network, found without building it.
+    ///
+    /// # Errors
+    /// As [`SongUnetConfig::validate`].
+    ///
+    /// # Example
+    /// ```
+    /// assert_eq!(unet::SongUnetConfig::cifar10(0).parameter_count()?, 55_733_891);
+    /// # Ok::<(), unet::Error>(())
+    /// ```
+    pub fn parameter_count(&self) -> Result<u64> {
+        Ok(SongUnet::build(self, Builder::outline())?.parameters().count() as u64)
     }
 
     /// Channels of the noise embedding before its two layers.
@@ -155,31 +173,17 @@ impl SongUnetConfig {
         self.model_channels * self.channel_mult_emb
     }
 
-    /// The upper limits are far beyond any useful network; they keep products within 64 bits.
     fn check_ranges(&self) -> Result<()> {
-        let check = |field, value, minimum, maximum| match value {
-            value if (minimum..=maximum).contains(&value) => Ok(()),
-            value => Err(Error::OutOfRange { field, value, minimum, maximum }),
-        };
-        check("img_resolution", self.img_resolution, 1, 1 << 16)?;
-        check("img_channels", self.img_channels, 1, 1 << 16)?;
-        check("label_dim", self.label_dim, 0, 1 << 20)?;
-        check("augment_dim", self.augment_dim, 0, 1 << 20)?;
-        check("model_channels", self.model_channels, 4, 1 << 14)?;
-        check("number of values in `channel_mult`", self.channel_mult.len() as i64, 1, 16)?;
-        self.channel_mult.iter().try_for_each(|&mult| check("channel_mult", mult, 1, 64))?;
-        check("channel_mult_emb", self.channel_mult_emb, 1, 64)?;
-        check("channel_mult_noise", self.channel_mult_noise, 1, 64)?;
-        check("num_blocks", self.num_blocks, 1, 1 << 10)
-    }
-
-    fn check_probabilities(&self) -> Result<()> {
-        for (field, value) in [("dropout", self.dropout), ("label_dropout", self.label_dropout)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(Error::BadProbability { field, value });
-            }
-        }
-        Ok(())
+        in_range("img_resolution", self.img_resolution, 1, 1 << 16)?;
+        in_range("img_channels", self.img_channels, 1, 1 << 16)?;
+        in_range("label_dim", self.label_dim, 0, 1 << 20)?;
+        in_range("augment_dim", self.augment_dim, 0, 1 << 20)?;
+        in_range("model_channels", self.model_channels, 4, 1 << 14)?;
+        in_range("number of values in `channel_mult`", self.channel_mult.len() as i64, 1, 16)?;
+        self.channel_mult.iter().try_for_each(|&mult| in_range("channel_mult", mult, 1, 64))?;
+        in_range("channel_mult_emb", self.channel_mult_emb, 1, 64)?;
+        in_range("channel_mult_noise", self.channel_mult_noise, 1, 64)?;
+        in_range("num_blocks", self.num_blocks, 1, 1 << 10)
     }
 
     fn check_variants(&self) -> Result<()> {
@@ -227,7 +231,7 @@ impl SongUnetConfig {
         let decoder = layout::decoder(self, &encoder);
         for row in encoder.iter().chain(&decoder) {
             for channels in row.normalized() {
-                let groups = GroupNorm::groups(channels);
+                let groups = edm_groups(channels);
                 if channels % groups != 0 {
                     let layer = row.name.clone();
                     return Err(Error::IndivisibleGroups { layer, channels, groups });

@@ -1,0 +1,9 @@
+//! What some networks can do beyond answering. A method that needs a capability says so in its signature.
+
+mod attention;
+mod features;
+mod part;
+
+pub use attention::{AttentionKind, AttentionMap, AttentionSite, AttentionTap, AttentionTaps};
+pub use features::{FeatureSite, FeatureTap, FeatureTaps};
+pub use part::Part;

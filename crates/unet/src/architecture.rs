@@ -1,0 +1,68 @@
+//! Every network of this crate that can stand inside a denoiser.
+
+use crate::Result;
+use crate::builder::Builder;
+use crate::song_unet::{SongUnet, SongUnetConfig};
+use diffusion_core::{Backbone, Noise, Parameter};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+/// A network's architecture with its sizes, `kind` in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// DDPM++ and NCSN++.
+    SongUnet(SongUnetConfig),
+}
+
+impl Architecture {
+    /// A network with fresh weights drawn from `noise`.
+    ///
+    /// # Errors
+    /// If the configuration is impossible.
+    pub fn build(&self, noise: &mut Noise, device: Device) -> Result<Box<dyn Backbone>> {
+        self.with(Builder::drawn(noise, device))
+    }
+
+    /// A network whose weights are zero, to be loaded.
+    ///
+    /// # Errors
+    /// If the configuration is impossible.
+    pub fn zeroed(&self, device: Device) -> Result<Box<dyn Backbone>> {
+        self.with(Builder::zeros(device))
+    }
+
+    /// Number of trained values, found without taking memory for them.
+    ///
+    /// # Errors
+    /// If the configuration is impossible.
+    pub fn parameter_count(&self) -> Result<u64> {
+        Ok(self.with(Builder::outline())?.parameters().count() as u64)
+    }
+
+    /// Names and shapes of the state dict, in the official order, found without taking memory for it.
+    ///
+    /// # Errors
+    /// If the configuration is impossible.
+    ///
+    /// # Example
+    /// ```
+    /// use unet::{Architecture, SongUnetConfig};
+    /// let tensors = Architecture::SongUnet(SongUnetConfig::cifar10(0)).state_dict()?;
+    /// assert_eq!(tensors.len(), 425);
+    /// assert_eq!(tensors[0], ("model.map_augment.weight".to_owned(), vec![128, 9]));
+    /// # Ok::<(), unet::Error>(())
+    /// ```
+    pub fn state_dict(&self) -> Result<Vec<(String, Vec<i64>)>> {
+        let network = self.with(Builder::outline())?;
+        let line = |entry: &Parameter| (entry.name.clone(), entry.tensor.size());
+        Ok(network.parameters().iter().map(line).collect())
+    }
+
+    fn with(&self, builder: Builder<'_>) -> Result<Box<dyn Backbone>> {
+        Ok(match self {
+            Self::SongUnet(config) => Box::new(SongUnet::build(config, builder)?),
+        })
+    }
+}

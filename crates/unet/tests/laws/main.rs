@@ -1,0 +1,6 @@
+//! What holds for every network: laws, checked over the list in `networks.rs`.
+
+mod attention;
+mod evaluation;
+mod features;
+mod networks;

@@ -1,0 +1,69 @@
+//! Every network, small and with inputs that fit it: the only list.
+
+use diffusion_core::{AttentionTaps, Backbone, Cond, FeatureTaps, Noise};
+use tch::{Device, Tensor};
+use unet::{SongUnet, SongUnetConfig};
+
+/// A network of this crate.
+pub(crate) trait Network: FeatureTaps + AttentionTaps {}
+impl<N: FeatureTaps + AttentionTaps> Network for N {}
+
+/// A network and something to ask it.
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) network: Box<dyn Network>,
+    pub(crate) x: Tensor,
+    pub(crate) c_noise: Tensor,
+    pub(crate) cond: Cond,
+}
+
+impl Subject {
+    pub(crate) fn run(&self, network: &dyn Backbone) -> Tensor {
+        network.forward(&self.x, &self.c_noise, &self.cond, None)
+    }
+
+    pub(crate) fn train(&self, network: &dyn Backbone, seed: u64) -> Tensor {
+        network.forward(&self.x, &self.c_noise, &self.cond, Some(&mut Noise::new(seed)))
+    }
+}
+
+/// One of each.
+pub(crate) fn all() -> Vec<Subject> {
+    vec![ddpmpp()]
+}
+
+fn subject(name: &'static str, network: impl Network + 'static, x: Tensor, cond: Cond) -> Subject {
+    wake(&network);
+    let c_noise = Noise::new(4).normal(&[x.size()[0]]);
+    Subject { name, network: Box::new(network), x, c_noise, cond }
+}
+
+/// Moves every tensor away from its start, so that no branch is silent.
+fn wake(network: &impl Backbone) {
+    let mut noise = Noise::new(2);
+    tch::no_grad(|| {
+        for entry in network.parameters().trained() {
+            let mut tensor = entry.tensor.shallow_clone();
+            let _ = tensor.g_add_(&(noise.normal(&entry.tensor.size()) * 0.2));
+        }
+    });
+}
+
+fn ddpmpp() -> Subject {
+    let config = SongUnetConfig {
+        img_resolution: 8,
+        label_dim: 3,
+        augment_dim: 9,
+        model_channels: 8,
+        channel_mult: vec![1, 2],
+        num_blocks: 1,
+        attn_resolutions: vec![4],
+        dropout: 0.3,
+        ..SongUnetConfig::default()
+    };
+    let network = SongUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap();
+    let mut noise = Noise::new(3);
+    let augment = noise.normal(&[2, 9]);
+    let cond = Cond::classes(&[0, 2], 3, Device::Cpu).unwrap().with_augment(augment);
+    subject("DDPM++", network, noise.normal(&[2, 3, 8, 8]), cond)
+}
