@@ -31,10 +31,14 @@ mod blocks;
 mod builder;
 mod check;
 mod error;
+mod get;
+mod mlp_skip_net;
 mod model_file;
 mod song_unet;
 
 pub use architecture::Architecture;
 pub use error::{Error, Result};
+pub use get::{FixedPoint, Get, GetConfig, Solution};
+pub use mlp_skip_net::{MlpSkipNet, MlpSkipNetConfig};
 pub use model_file::{ModelConfig, load, save};
 pub use song_unet::{DecoderType, EmbeddingType, EncoderType, SongUnet, SongUnetConfig};

@@ -8,7 +8,9 @@ mod edm_networks;
 mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
+mod equilibrium;
 mod karras_grids;
+mod latent_networks;
 mod optimizers;
 mod score_identity;
 mod stub_network;
@@ -28,6 +30,8 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_sampler", edm_sampler::replay),
     ("edm_precond_tables", edm_precond_tables::replay),
     ("edm_ddpmpp", edm_networks::replay),
+    ("get", equilibrium::replay),
+    ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),
