@@ -45,6 +45,24 @@ pub enum Error {
         /// The exponent.
         rho: f64,
     },
+    /// A discrete process of a length that no table should have.
+    #[error("a process of {steps} steps; use {least} to {limit}")]
+    ProcessSteps {
+        /// The number of steps.
+        steps: usize,
+        /// The smallest number that is accepted.
+        least: usize,
+        /// The largest number that is accepted.
+        limit: usize,
+    },
+    /// A noise rate that leaves nothing of the image, or adds no noise.
+    #[error("`{name}` is {value}; use a number above 0 and below 1")]
+    Beta {
+        /// The field.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
     /// A multistep sampler without levels.
     #[error("`sigmas` is empty; give at least one noise level, the highest first")]
     NoLevels,
