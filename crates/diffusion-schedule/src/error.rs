@@ -63,6 +63,18 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
+    /// A timestep that the process does not have.
+    #[error(
+        "{steps} steps would visit timestep {timestep}, but the last is {last}; use fewer steps or a smaller `steps_offset`"
+    )]
+    Timestep {
+        /// The number of sampling steps.
+        steps: usize,
+        /// The timestep.
+        timestep: f64,
+        /// The process's last timestep.
+        last: usize,
+    },
     /// A multistep sampler without levels.
     #[error("`sigmas` is empty; give at least one noise level, the highest first")]
     NoLevels,

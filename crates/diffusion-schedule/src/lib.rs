@@ -10,7 +10,7 @@
 //!   [`DiscreteVp`].
 //! - *Which levels does training see?* A [`Density`]: [`LogNormal`] for denoisers, [`KarrasUniform`] for score
 //!   distillation. *How much does each count?* A [`Weighting`].
-//! - *Which levels does sampling visit?* A [`Grid`]: [`KarrasGrid`].
+//! - *Which levels does sampling visit?* A [`Grid`]: [`KarrasGrid`], [`TimestepGrid`].
 //! - *How does an image get from one level to the next?* A [`Solver`]: [`Euler`], [`Heun`]. Levels are per image, so a
 //!   loss takes solver steps as a sampler does.
 //! - *How does unit noise become an image?* A [`Sampler`]: [`EdmSampler`], [`OdeSampler`], [`OneStep`], [`Multistep`],
@@ -61,7 +61,7 @@ mod weighting;
 
 pub use density::{Density, KarrasUniform, LogNormal};
 pub use error::{Error, Result};
-pub use grid::{Grid, KarrasGrid};
+pub use grid::{Grid, KarrasGrid, Respacing, TimestepGrid, TimestepSpacing};
 pub use precondition::{
     Boundary, Coefficients, Discrete, Edm, IDdpm, Precondition, Preconditioning, TimestepRule, Ve,
     Vp,
