@@ -75,6 +75,30 @@ pub enum Error {
         /// The process's last timestep.
         last: usize,
     },
+    /// A scheduler's file that is not a JSON object.
+    #[error("the scheduler's configuration cannot be read: {reason}")]
+    SchedulerJson {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A scheduler of a class that is not known.
+    #[error("the scheduler `{class}` is not supported; supported are {supported}")]
+    SchedulerClass {
+        /// The class.
+        class: String,
+        /// The names of the known ones.
+        supported: String,
+    },
+    /// A setting of a scheduler that would change numbers and is not supported.
+    #[error("the scheduler's `{field}` is {value}; supported is {expected}")]
+    SchedulerSetting {
+        /// The field.
+        field: &'static str,
+        /// Its value, as JSON.
+        value: String,
+        /// What is supported.
+        expected: &'static str,
+    },
     /// A multistep sampler without levels.
     #[error("`sigmas` is empty; give at least one noise level, the highest first")]
     NoLevels,

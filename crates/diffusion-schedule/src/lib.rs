@@ -7,7 +7,7 @@
 //!   [`Backbone`](diffusion_core::Backbone) into a [`Denoiser`](diffusion_core::Denoiser): [`Edm`] for teachers,
 //!   [`Boundary`] for consistency models, [`Vp`], [`Ve`] and [`IDdpm`] for score networks as EDM wraps them, [`Discrete`] for
 //!   networks that take a timestep. *What does such a network predict, of which process?* A [`Prediction`] and a
-//!   [`DiscreteVp`].
+//!   [`DiscreteVp`]; [`SchedulerConfig`] reads both from the file that diffusers keeps beside a network.
 //! - *Which levels does training see?* A [`Density`]: [`LogNormal`] for denoisers, [`KarrasUniform`] for score
 //!   distillation. *How much does each count?* A [`Weighting`].
 //! - *Which levels does sampling visit?* A [`Grid`]: [`KarrasGrid`], [`TimestepGrid`].
@@ -56,6 +56,7 @@ mod prediction;
 mod process;
 mod sampler;
 mod sampling;
+mod scheduler_config;
 mod solver;
 mod weighting;
 
@@ -71,5 +72,6 @@ pub use prediction::Prediction;
 pub use process::{BetaSchedule, DiscreteVp, zero_terminal_snr};
 pub use sampler::{EdmSampler, Multistep, OdeSampler, OneStep, Sampler, SamplerConfig, Step};
 pub use sampling::Sampling;
+pub use scheduler_config::{SchedulerClass, SchedulerConfig};
 pub use solver::{Euler, Heun, Solver};
 pub use weighting::{EdmWeighting, SnrWeighting, TruncatedSnr, UniformWeighting, Weighting};
