@@ -122,6 +122,9 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Error>,
     },
+    /// A preconditioning that cannot be computed.
+    #[error(transparent)]
+    Schedule(#[from] diffusion_schedule::Error),
     /// A failure in the shared vocabulary: files, tensor names and shapes, libtorch.
     #[error(transparent)]
     Core(#[from] diffusion_core::Error),
