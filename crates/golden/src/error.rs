@@ -80,6 +80,9 @@ pub enum Error {
     /// A failure of the trainer.
     #[error(transparent)]
     Trainer(#[from] distill_trainer::Error),
+    /// A statistic that cannot be.
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
     /// A failure inside libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -26,7 +26,7 @@ mod replay;
 mod runner;
 mod verdict;
 
-pub use comparison::Comparison;
+pub use comparison::{Comparison, Tolerance};
 pub use error::{Error, Result};
 pub use replay::{REPLAYERS, Replay, Replayed, replayer};
 pub use runner::{Summary, find_cases, run};

@@ -24,6 +24,14 @@ pub enum Error {
         /// The kind that was found.
         kind: Kind,
     },
+    /// Images of another kind than bytes.
+    #[error(
+        "images must be bytes (u8), but they are {kind:?}; values in [-1, 1] are converted by a `ByteRule`"
+    )]
+    NotBytes {
+        /// The kind that was found.
+        kind: Kind,
+    },
     /// Images with a number of channels that a feature network cannot take.
     #[error("images have {found} channels; 1 (grey) or 3 (RGB) are needed")]
     Channels {
@@ -125,6 +133,14 @@ pub enum Error {
         found: i64,
         /// How many are allowed.
         limit: i64,
+    },
+    /// A row that a set of features does not have.
+    #[error("row {index} was chosen from {rows} rows of features")]
+    Index {
+        /// The row.
+        index: i64,
+        /// How many rows there are.
+        rows: i64,
     },
     /// A count that must be positive.
     #[error("`{what}` is {value}; at least 1 is needed")]

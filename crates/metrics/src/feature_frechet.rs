@@ -1,8 +1,8 @@
 //! The Fréchet distance between features of images, as a metric.
 
 use crate::{
-    Direction, Error, FeatureExtractor, GaussianStats, ImageShape, Metric, MetricInfo, Result,
-    frechet_distance_of_moments,
+    Direction, Error, FeatureExtractor, FrechetReference, GaussianStats, ImageShape, Metric,
+    MetricInfo, Result,
 };
 use tch::Tensor;
 
@@ -22,8 +22,7 @@ pub struct FeatureFrechet<E> {
 
 #[derive(Debug)]
 struct Reference {
-    mean: Tensor,
-    covariance: Tensor,
+    gaussian: FrechetReference,
     shape: Option<ImageShape>,
     origin: String,
 }
@@ -47,8 +46,7 @@ impl<E: FeatureExtractor> FeatureFrechet<E> {
         }
         let origin = format!("{} reference images {shape}", stats.count());
         let reference = Reference {
-            mean: stats.mean()?,
-            covariance: stats.covariance()?,
+            gaussian: FrechetReference::new(&stats.mean()?, &stats.covariance()?)?,
             shape: Some(shape),
             origin,
         };
@@ -59,25 +57,20 @@ impl<E: FeatureExtractor> FeatureFrechet<E> {
     /// come from.
     ///
     /// # Errors
-    /// Those of [`frechet_distance_of_moments`] for unusable moments.
+    /// Those of [`FrechetReference::new`].
     pub fn from_moments(
         extractor: E,
         mean: &Tensor,
         covariance: &Tensor,
         origin: &str,
     ) -> Result<Self> {
-        frechet_distance_of_moments(mean, covariance, mean, covariance)?;
-        let reference = Reference {
-            mean: mean.copy(),
-            covariance: covariance.copy(),
-            shape: None,
-            origin: origin.into(),
-        };
+        let gaussian = FrechetReference::new(mean, covariance)?;
+        let reference = Reference { gaussian, shape: None, origin: origin.into() };
         Ok(Self::new(extractor, reference))
     }
 
     fn new(extractor: E, reference: Reference) -> Self {
-        let stats = GaussianStats::new(reference.mean.size()[0]);
+        let stats = GaussianStats::new(reference.gaussian.dim());
         Self { extractor, shape: reference.shape, reference, stats }
     }
 
@@ -97,9 +90,7 @@ impl<E: FeatureExtractor> Metric for FeatureFrechet<E> {
     }
 
     fn value(&self) -> Result<f64> {
-        let (mean, covariance) = (self.stats.mean()?, self.stats.covariance()?);
-        let reference = &self.reference;
-        frechet_distance_of_moments(&reference.mean, &reference.covariance, &mean, &covariance)
+        self.reference.gaussian.distance(&self.stats.mean()?, &self.stats.covariance()?)
     }
 
     fn reset(&mut self) {

@@ -15,7 +15,7 @@ const NEGATIVE_LIMIT: f64 = 1e-6;
 /// [`Error::TooFew`] if a side has fewer than two vectors, [`Error::Dimension`] if the dimensions differ.
 ///
 /// # Source
-/// Heusel et al. 2017, arXiv:1706.08500, Eq. (6); see [`frechet_distance_of_moments`] for the computation.
+/// Heusel et al. 2017, arXiv:1706.08500, Eq. (6); see [`FrechetReference`] for the computation.
 ///
 /// # Example
 /// ```
@@ -32,6 +32,21 @@ pub fn frechet_distance(a: &GaussianStats, b: &GaussianStats) -> Result<f64> {
 
 /// The squared Fréchet distance between the Gaussians `N(mean_a, cov_a)` and `N(mean_b, cov_b)`.
 ///
+/// See [`FrechetReference`], which is faster if one side stays the same.
+///
+/// # Errors
+/// Those of [`FrechetReference::new`] and [`FrechetReference::distance`].
+pub fn frechet_distance_of_moments(
+    mean_a: &Tensor,
+    cov_a: &Tensor,
+    mean_b: &Tensor,
+    cov_b: &Tensor,
+) -> Result<f64> {
+    FrechetReference::new(mean_a, cov_a)?.distance(mean_b, cov_b)
+}
+
+/// A Gaussian that others are compared with: the matrix root is computed once.
+///
 /// ```text
 /// |m_a - m_b|² + tr C_a + tr C_b - 2 Σ √λ_i,   λ = eigenvalues of C_a^½ C_b C_a^½
 /// ```
@@ -39,37 +54,65 @@ pub fn frechet_distance(a: &GaussianStats, b: &GaussianStats) -> Result<f64> {
 /// The λ are those of `C_a C_b`, but the matrix is symmetric, so that a symmetric eigensolver in f64 does and no
 /// complex root appears. Eigenvalues that rounding pushed below zero count as zero, and so does a distance.
 ///
-/// # Shapes
-/// Means `[D]`, covariances `[D, D]`, any floating-point kind; computed in f64 on the CPU. 2048 dimensions take
-/// seconds.
-///
-/// # Errors
-/// - [`Error::MomentShapes`] if a mean and its covariance do not fit, [`Error::Dimension`] if the two sides do not;
-/// - [`Error::NonFiniteMoments`] if there are NaN or infinite values;
-/// - [`Error::NotCovariance`] if an eigenvalue is far below zero.
-///
 /// # Source
 /// Dowson and Landau 1982. Differs from NVlabs/edm `fid.py`, which takes the real part of a general matrix root: the
-/// values agree to 1e-9, and to 1e-7 for singular covariances.
-pub fn frechet_distance_of_moments(
-    mean_a: &Tensor,
-    cov_a: &Tensor,
-    mean_b: &Tensor,
-    cov_b: &Tensor,
-) -> Result<f64> {
-    let (mean_a, cov_a) = checked_moments(mean_a, cov_a)?;
-    let (mean_b, cov_b) = checked_moments(mean_b, cov_b)?;
-    let (expected, found) = (mean_a.size()[0], mean_b.size()[0]);
-    if expected != found {
-        return Err(Error::Dimension { expected, found });
+/// values agree to 1e-10, and to 1e-7 for singular covariances.
+///
+/// # Example
+/// ```
+/// use metrics::FrechetReference;
+/// use tch::Tensor;
+/// let (mean, spread) = (Tensor::from_slice(&[0.0, 1.0]), Tensor::from_slice(&[1.0, 4.0]));
+/// let reference = FrechetReference::new(&mean, &spread.diag(0))?;
+/// assert_eq!(reference.distance(&(&mean + 2.0), &spread.diag(0))?, 8.0);
+/// assert_eq!(reference.distance(&mean, &(spread.diag(0) * 4.0))?, 1.0 + 4.0);
+/// # Ok::<(), metrics::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FrechetReference {
+    mean: Tensor,
+    trace: f64,
+    root: Tensor,
+}
+
+impl FrechetReference {
+    /// The Gaussian `N(mean, covariance)`.
+    ///
+    /// # Shapes
+    /// `[D]` and `[D, D]`, any floating-point kind; kept in f64 on the CPU. 2048 dimensions take seconds.
+    ///
+    /// # Errors
+    /// - [`Error::MomentShapes`] if mean and covariance do not fit;
+    /// - [`Error::NonFiniteMoments`] if there are NaN or infinite values;
+    /// - [`Error::NotCovariance`] if an eigenvalue is far below zero.
+    pub fn new(mean: &Tensor, covariance: &Tensor) -> Result<Self> {
+        let (mean, covariance) = checked_moments(mean, covariance)?;
+        let trace = covariance.trace().double_value(&[]);
+        Ok(Self { mean, trace, root: symmetric_root(&covariance)? })
     }
-    let root_a = symmetric_root(&cov_a)?;
-    let product = root_a.matmul(&cov_b).matmul(&root_a);
-    let lambda = clipped(&symmetrized(&product).f_linalg_eigvalsh("L")?)?;
-    let mean_term = (mean_a - mean_b).square().sum(Kind::Double).double_value(&[]);
-    let traces = cov_a.trace().double_value(&[]) + cov_b.trace().double_value(&[]);
-    let trace_of_root = lambda.sqrt().sum(Kind::Double).double_value(&[]);
-    Ok((mean_term + traces - 2.0 * trace_of_root).max(0.0))
+
+    /// Entries of the mean.
+    pub fn dim(&self) -> i64 {
+        self.mean.size()[0]
+    }
+
+    /// The squared Fréchet distance from `N(mean, covariance)`.
+    ///
+    /// # Errors
+    /// Those of [`FrechetReference::new`], and [`Error::Dimension`] if the dimensions differ.
+    pub fn distance(&self, mean: &Tensor, covariance: &Tensor) -> Result<f64> {
+        let (mean, covariance) = checked_moments(mean, covariance)?;
+        let (expected, found) = (self.dim(), mean.size()[0]);
+        if expected != found {
+            return Err(Error::Dimension { expected, found });
+        }
+        let product = self.root.matmul(&covariance).matmul(&self.root);
+        let lambda = clipped(&symmetrized(&product).f_linalg_eigvalsh("L")?)?;
+        let mean_term = (&self.mean - mean).square().sum(Kind::Double).double_value(&[]);
+        let traces = self.trace + covariance.trace().double_value(&[]);
+        let trace_of_root = lambda.sqrt().sum(Kind::Double).double_value(&[]);
+        Ok((mean_term + traces - 2.0 * trace_of_root).max(0.0))
+    }
 }
 
 /// The moments in f64 on the CPU, the covariance exactly symmetric.

@@ -77,8 +77,8 @@ impl GaussianStats {
         }
         let mean = x.mean_dim(0, false, None);
         let centered = x - &mean;
-        let scatter = centered.tr().matmul(&centered);
-        self.join(&Self { n, mean, scatter });
+        let _ = self.scatter.addmm_(&centered.tr(), &centered);
+        self.shift(n, &mean);
         Ok(())
     }
 
@@ -89,7 +89,8 @@ impl GaussianStats {
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.require_dim(other.dim())?;
         if other.n > 0 {
-            self.join(other);
+            self.scatter += &other.scatter;
+            self.shift(other.n, &other.mean);
         }
         Ok(())
     }
@@ -131,13 +132,15 @@ impl GaussianStats {
         Ok(&self.scatter / self.n as f64)
     }
 
-    fn join(&mut self, other: &Self) {
-        let n = self.n + other.n;
-        let d = &other.mean - &self.mean;
-        let share = other.n as f64 / n as f64;
-        self.scatter = &self.scatter + &other.scatter + d.outer(&d) * (self.n as f64 * share);
+    /// Joins `n` vectors of that mean, whose scatter about it was added: no other matrix of its size is made.
+    fn shift(&mut self, n: i64, mean: &Tensor) {
+        let total = self.n + n;
+        let d = mean - &self.mean;
+        let share = n as f64 / total as f64;
+        let scaled = &d * (self.n as f64 * share).sqrt();
+        let _ = self.scatter.addr_(&scaled, &scaled);
         self.mean = &self.mean + d * share;
-        self.n = n;
+        self.n = total;
     }
 
     fn require_dim(&self, found: i64) -> Result<()> {

@@ -9,15 +9,22 @@ mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
 mod equilibrium;
+mod frechet;
+mod image_bytes;
+mod inception_score;
 mod karras_grids;
+mod kernel_distances;
 mod latent_networks;
+mod neighbors;
 mod optimizers;
+mod resizes;
 mod score_identity;
+mod sliced_wasserstein;
 mod stub_network;
 
-use crate::Result;
+use crate::{Result, Tolerance};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tch::Tensor;
 use testkit::GoldenCase;
 
@@ -43,6 +50,16 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("ect", easy_consistency::replay),
     ("optim", optimizers::replay),
     ("ema", ema::replay),
+    ("fid", frechet::replay),
+    ("fid_edm", frechet::replay_edm),
+    ("fd_infinity", frechet::replay_infinity),
+    ("uint8", image_bytes::replay),
+    ("kid", kernel_distances::replay_kid),
+    ("cmmd", kernel_distances::replay_cmmd),
+    ("inception_score", inception_score::replay),
+    ("precision_recall", neighbors::replay),
+    ("resize", resizes::replay),
+    ("sliced_wasserstein", sliced_wasserstein::replay),
 ];
 
 /// The replayer with the longest stem that `file_stem` begins with.
@@ -59,25 +76,60 @@ pub fn replayer(file_stem: &str) -> Option<Replay> {
 
 /// What a replay computed: tensors under the names they have in the file.
 ///
-/// A replay may offer more than the file holds; it must offer every `out.*` that the file holds.
+/// A replay may offer more than the file holds; it must offer every result that the file holds.
 #[derive(Debug, Default)]
-pub struct Replayed(BTreeMap<String, Tensor>);
+pub struct Replayed {
+    tensors: BTreeMap<String, Tensor>,
+    tolerances: BTreeMap<String, Tolerance>,
+    given: BTreeSet<String>,
+}
 
 impl Replayed {
-    /// Adds a tensor.
+    /// Adds a tensor, judged by the tolerance of the case.
     pub fn insert(&mut self, name: impl Into<String>, value: Tensor) {
-        self.0.insert(name.into(), value);
+        self.tensors.insert(name.into(), value);
+    }
+
+    /// Adds a tensor, judged by a tolerance of its own.
+    pub fn insert_within(
+        &mut self,
+        tolerance: Tolerance,
+        name: impl Into<String>,
+        value: impl Into<Tensor>,
+    ) {
+        let name = name.into();
+        self.tolerances.insert(name.clone(), tolerance);
+        self.tensors.insert(name, value.into());
+    }
+
+    /// Names tensors of the file as no results, in a file whose names do not say so.
+    pub fn given<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        self.given.extend(names.into_iter().map(str::to_owned));
     }
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.get(name)
+        self.tensors.get(name)
+    }
+
+    /// The tolerance of the tensor's own, if it has one.
+    pub fn tolerance(&self, name: &str) -> Option<Tolerance> {
+        self.tolerances.get(name).copied()
+    }
+
+    /// Whether the tensor of a file is a result: `out.*`, or not [given](Replayed::given) if others are.
+    pub fn is_result(&self, name: &str) -> bool {
+        match self.given.is_empty() {
+            true => name.starts_with("out."),
+            false => !self.given.contains(name),
+        }
     }
 }
 
 impl<N: Into<String>, const K: usize> From<[(N, Tensor); K]> for Replayed {
     fn from(tensors: [(N, Tensor); K]) -> Self {
-        Self(tensors.map(|(name, tensor)| (name.into(), tensor)).into())
+        let tensors = tensors.map(|(name, tensor)| (name.into(), tensor)).into();
+        Self { tensors, ..Self::default() }
     }
 }
 
