@@ -1,5 +1,7 @@
 //! From floating-point images to bytes.
 
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use tch::{Kind, Tensor};
 
 /// How a value in `[-1, 1]` becomes a byte.
@@ -17,7 +19,8 @@ use tch::{Kind, Tensor};
 /// assert_eq!(Vec::<u8>::try_from(ByteRule::Edm.encode(&x)).unwrap(), [0, 128, 255]);
 /// assert_eq!(Vec::<u8>::try_from(ByteRule::ConsistencyModels.encode(&x)).unwrap(), [0, 127, 255]);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ByteRule {
     /// `127.5 x + 128`, clipped to 0..=255, truncated: EDM, SiD, GDD, StyleGAN.
     Edm,
@@ -43,5 +46,17 @@ impl ByteRule {
             Self::PilFloat => (x.clamp(-1.0, 1.0) * 0.5 + 0.5) * 255.0,
         };
         levels.clamp(0.0, 255.0).to_kind(Kind::Uint8)
+    }
+}
+
+impl fmt::Display for ByteRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Edm => "127.5 x + 128, truncated",
+            Self::ConsistencyModels => "127.5 (x + 1), truncated",
+            Self::Round => "127.5 (x + 1), rounded",
+            Self::SaveImage => "255 (x / 2 + 1/2) + 1/2, truncated",
+            Self::PilFloat => "255 (x / 2 + 1/2), truncated",
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong while measuring.
 
-use crate::ImageShape;
+use crate::{ImageShape, Recipe, ReferenceProblem};
+use std::path::PathBuf;
 use tch::Kind;
 
 /// The result of a fallible operation of this crate.
@@ -160,6 +161,30 @@ pub enum Error {
         /// The shape that was returned.
         found: Vec<i64>,
     },
+    /// Features or statistics by another recipe than those they are compared with.
+    #[error(
+        "statistics by one recipe are no reference for another: needed are those by \"{expected}\", these are by \"{found}\""
+    )]
+    OtherRecipe {
+        /// The recipe that was needed.
+        expected: Box<Recipe>,
+        /// The recipe that was found.
+        found: Box<Recipe>,
+    },
+    /// A file of reference statistics that cannot be used.
+    #[error("{path}: {problem}")]
+    Reference {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Box<ReferenceProblem>,
+    },
+    /// A file that cannot be written.
+    #[error(transparent)]
+    File(#[from] diffusion_core::Error),
+    /// A failure of a feature network.
+    #[error("the feature network: {0}")]
+    Network(Box<dyn std::error::Error + Send + Sync>),
     /// A failure inside libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

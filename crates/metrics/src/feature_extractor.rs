@@ -1,6 +1,6 @@
 //! What turns images into feature vectors.
 
-use crate::Result;
+use crate::{Divisor, Result};
 use tch::Tensor;
 
 /// A frozen network that turns images into feature vectors.
@@ -48,6 +48,11 @@ pub trait FeatureExtractor {
 
     /// Everything that decides the features: preprocessing, network, weights.
     fn recipe(&self) -> String;
+
+    /// The divisor of covariances of these features.
+    fn divisor(&self) -> Divisor {
+        Divisor::Sample
+    }
 }
 
 impl<E: FeatureExtractor + ?Sized> FeatureExtractor for &E {
@@ -62,6 +67,10 @@ impl<E: FeatureExtractor + ?Sized> FeatureExtractor for &E {
     fn recipe(&self) -> String {
         (**self).recipe()
     }
+
+    fn divisor(&self) -> Divisor {
+        (**self).divisor()
+    }
 }
 
 impl<E: FeatureExtractor + ?Sized> FeatureExtractor for Box<E> {
@@ -75,5 +84,9 @@ impl<E: FeatureExtractor + ?Sized> FeatureExtractor for Box<E> {
 
     fn recipe(&self) -> String {
         (**self).recipe()
+    }
+
+    fn divisor(&self) -> Divisor {
+        (**self).divisor()
     }
 }

@@ -1,8 +1,8 @@
 //! The Fréchet distance between features of images, as a metric.
 
 use crate::{
-    Direction, Error, FeatureExtractor, FrechetReference, GaussianStats, ImageShape, Metric,
-    MetricInfo, Result,
+    Direction, Error, FeatureExtractor, FeatureNetwork, FrechetReference, GaussianStats,
+    ImageShape, Metric, MetricInfo, RecipeFeatures, ReferenceStats, Result,
 };
 use tch::Tensor;
 
@@ -46,7 +46,10 @@ impl<E: FeatureExtractor> FeatureFrechet<E> {
         }
         let origin = format!("{} reference images {shape}", stats.count());
         let reference = Reference {
-            gaussian: FrechetReference::new(&stats.mean()?, &stats.covariance()?)?,
+            gaussian: FrechetReference::new(
+                &stats.mean()?,
+                &stats.covariance_by(extractor.divisor())?,
+            )?,
             shape: Some(shape),
             origin,
         };
@@ -90,7 +93,8 @@ impl<E: FeatureExtractor> Metric for FeatureFrechet<E> {
     }
 
     fn value(&self) -> Result<f64> {
-        self.reference.gaussian.distance(&self.stats.mean()?, &self.stats.covariance()?)
+        let covariance = self.stats.covariance_by(self.extractor.divisor())?;
+        self.reference.gaussian.distance(&self.stats.mean()?, &covariance)
     }
 
     fn reset(&mut self) {
@@ -106,11 +110,36 @@ impl<E: FeatureExtractor> Metric for FeatureFrechet<E> {
             unit: "squared feature value".into(),
             direction: Direction::LowerIsBetter,
             recipe: format!(
-                "{}; {} dimensions; f64 covariances with divisor N - 1, symmetric eigenvalues; {}",
+                "{}; {} dimensions; f64 covariances with divisor {}, symmetric eigenvalues; {}",
                 self.extractor.recipe(),
                 self.stats.dim(),
+                self.extractor.divisor(),
                 self.reference.origin,
             ),
         }
+    }
+}
+
+impl<N: FeatureNetwork> FeatureFrechet<RecipeFeatures<N>> {
+    /// Compares with stored statistics, which must have been made by the same recipe.
+    ///
+    /// # Errors
+    /// [`Error::OtherRecipe`] if they were not; those of [`FrechetReference::new`].
+    pub fn from_reference(extractor: RecipeFeatures<N>, stats: &ReferenceStats) -> Result<Self> {
+        let gaussian = stats.for_recipe(extractor.recipe())?;
+        let reference = Reference { gaussian, shape: None, origin: stats.origin.clone() };
+        Ok(Self::new(extractor, reference))
+    }
+
+    /// Takes in images that are bytes already: `[B, C, H, W]`, all of one size.
+    ///
+    /// # Errors
+    /// Those of [`RecipeFeatures::features_of_bytes`], and [`Error::MixedShapes`].
+    pub fn update_bytes(&mut self, bytes: &Tensor) -> Result<()> {
+        let found = ImageShape::of_bytes(bytes)?;
+        self.shape.unwrap_or(found).require_same(found)?;
+        self.stats.update(&self.extractor.features_of_bytes(bytes)?)?;
+        self.shape = Some(found);
+        Ok(())
     }
 }

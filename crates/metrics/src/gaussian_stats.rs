@@ -1,7 +1,7 @@
 //! Mean and covariance of a stream of feature vectors.
 
 use crate::image_shape::{is_floating_point, non_finite_rows};
-use crate::{Error, Result};
+use crate::{Divisor, Error, Result};
 use tch::{Device, Kind, Tensor};
 
 /// Streaming mean and covariance of feature vectors, in f64.
@@ -119,17 +119,20 @@ impl GaussianStats {
     /// # Errors
     /// [`Error::TooFew`] with fewer than two vectors.
     pub fn covariance(&self) -> Result<Tensor> {
-        self.require_count(2)?;
-        Ok(&self.scatter / (self.n - 1) as f64)
+        self.covariance_by(Divisor::Sample)
     }
 
-    /// The covariance with divisor `N`, `[D, D]`, f64, on the CPU: the one of `stylegan2-ada-pytorch`.
+    /// The covariance with a divisor of choice, `[D, D]`, f64, on the CPU.
     ///
     /// # Errors
-    /// [`Error::TooFew`] without any vector.
-    pub fn population_covariance(&self) -> Result<Tensor> {
-        self.require_count(1)?;
-        Ok(&self.scatter / self.n as f64)
+    /// [`Error::TooFew`] with fewer than [`Divisor::least`] vectors.
+    pub fn covariance_by(&self, divisor: Divisor) -> Result<Tensor> {
+        self.require_count(divisor.least())?;
+        let divisor = match divisor {
+            Divisor::Sample => self.n - 1,
+            Divisor::Population => self.n,
+        };
+        Ok(&self.scatter / divisor as f64)
     }
 
     /// Joins `n` vectors of that mean, whose scatter about it was added: no other matrix of its size is made.
@@ -199,7 +202,10 @@ mod tests {
         }
         // Deviations from the mean 1e8 + 2 are -2, -1, 0, 3.
         assert!((stats.covariance().unwrap().double_value(&[0, 0]) - 14.0 / 3.0).abs() < 1e-6);
-        assert!((stats.population_covariance().unwrap().double_value(&[0, 0]) - 3.5).abs() < 1e-6);
+        assert!(
+            (stats.covariance_by(Divisor::Population).unwrap().double_value(&[0, 0]) - 3.5).abs()
+                < 1e-6
+        );
     }
 
     #[test]

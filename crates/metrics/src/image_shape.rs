@@ -49,6 +49,22 @@ impl ImageShape {
         }
     }
 
+    /// The shape of images that are bytes, `[B, C, H, W]`.
+    ///
+    /// # Errors
+    /// [`Error::NotImages`] if the tensor is not four-dimensional or empty, [`Error::NotBytes`] if it holds no bytes.
+    pub fn of_bytes(images: &Tensor) -> Result<Self> {
+        let shape = images.size();
+        let [_, channels, height, width] = shape[..] else {
+            return Err(Error::NotImages { shape });
+        };
+        match images.kind() {
+            _ if images.numel() == 0 => Err(Error::NotImages { shape }),
+            Kind::Uint8 => Ok(Self { channels, height, width }),
+            kind => Err(Error::NotBytes { kind }),
+        }
+    }
+
     /// Values in one image.
     pub fn numel(self) -> i64 {
         self.channels * self.height * self.width

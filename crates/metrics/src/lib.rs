@@ -53,6 +53,7 @@
 
 mod byte_rule;
 mod byte_scale;
+mod divisor;
 mod error;
 mod evaluation;
 mod fd_infinity;
@@ -72,12 +73,15 @@ mod pairwise;
 mod pixel_sliced_wasserstein;
 mod precision_recall;
 mod random_features;
+mod recipe;
+mod reference;
 mod report;
 mod resize;
 mod sliced_wasserstein;
 
 pub use byte_rule::ByteRule;
 pub use byte_scale::ByteScale;
+pub use divisor::Divisor;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, Evaluation};
 pub use fd_infinity::{FD_INFINITY_POINTS, FdInfinity, fd_infinity_sizes, fd_infinity_subsets};
@@ -96,6 +100,8 @@ pub use numpy_random::{NumpyRandom, edm_subset};
 pub use pixel_sliced_wasserstein::PixelSlicedWasserstein;
 pub use precision_recall::{DensityCoverage, PrecisionRecall};
 pub use random_features::{RandomConvFeatures, RandomFeatureFrechet};
+pub use recipe::{FeatureNetwork, Recipe, RecipeFeatures, Scaling};
+pub use reference::{ReferenceProblem, ReferenceStats};
 pub use report::{Measurement, Report, table};
 pub use resize::Resize;
 pub use sliced_wasserstein::{

@@ -3,7 +3,7 @@
 use super::Replayed;
 use crate::{Result, Tolerance};
 use metrics::{
-    ByteScale, FdInfinity, FrechetReference, GaussianStats, edm_subset, fd_infinity_sizes,
+    ByteScale, Divisor, FdInfinity, FrechetReference, GaussianStats, edm_subset, fd_infinity_sizes,
     frechet_distance, frechet_distance_of_moments,
 };
 use tch::{Kind, Tensor};
@@ -31,9 +31,9 @@ pub(super) fn replay(case: &GoldenCase) -> Result<Replayed> {
     }
     let population = frechet_distance_of_moments(
         &real.mean()?,
-        &real.population_covariance()?,
+        &real.covariance_by(Divisor::Population)?,
         &fake.mean()?,
-        &fake.population_covariance()?,
+        &fake.covariance_by(Divisor::Population)?,
     )?;
     replayed.insert_within(tolerance, "fid_stylegan2ada", population);
     let mean_term = (real.mean()? - fake.mean()?).square().sum(Kind::Double);

@@ -4,9 +4,10 @@ mod filter;
 mod pillow;
 mod tensorflow;
 
-use crate::{Error, Result};
+use crate::{Error, ImageShape, Result};
 use filter::Filter;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use tch::{Kind, Tensor};
 
 /// How an image of bytes becomes one of another size.
@@ -53,7 +54,7 @@ impl Resize {
     /// # Source
     /// Each member names its programs; a test pins every member to their values.
     pub fn apply(self, bytes: &Tensor, size: [i64; 2]) -> Result<Tensor> {
-        require_bytes(bytes)?;
+        ImageShape::of_bytes(bytes)?;
         for (what, value) in [("height", size[0]), ("width", size[1])] {
             if value < 1 {
                 return Err(Error::NotPositive { what, value });
@@ -73,15 +74,16 @@ impl Resize {
     }
 }
 
-/// Checks that a tensor is a batch of images of bytes.
-pub(crate) fn require_bytes(images: &Tensor) -> Result<()> {
-    let shape = images.size();
-    if shape.len() != 4 || shape.contains(&0) {
-        return Err(Error::NotImages { shape });
-    }
-    match images.kind() {
-        Kind::Uint8 => Ok(()),
-        kind => Err(Error::NotBytes { kind }),
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tensorflow1Bilinear => "bilinear resizing of TensorFlow 1",
+            Self::TorchBilinear => "bilinear resizing of PyTorch",
+            Self::TorchBicubic => "bicubic resizing of PyTorch",
+            Self::PillowBicubicFloat => "bicubic resizing of Pillow, in floating point",
+            Self::PillowBicubic => "bicubic resizing of Pillow, in bytes",
+            Self::PillowLanczos => "Lanczos resizing of Pillow, in bytes",
+        })
     }
 }
 
