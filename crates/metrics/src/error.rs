@@ -171,6 +171,16 @@ pub enum Error {
         /// The recipe that was found.
         found: Box<Recipe>,
     },
+    /// Sets of features by different recipes.
+    #[error(
+        "features by one recipe are not comparable with others: those of the real images are by \"{expected}\", these are by \"{found}\""
+    )]
+    OtherFeatures {
+        /// The recipe of the real images.
+        expected: String,
+        /// The recipe of the others.
+        found: String,
+    },
     /// A file of reference statistics that cannot be used.
     #[error("{path}: {problem}")]
     Reference {

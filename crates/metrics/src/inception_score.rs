@@ -3,6 +3,7 @@
 use crate::gaussian_stats::feature_dim;
 use crate::image_shape::non_finite_rows;
 use crate::{Error, NumpyRandom, Result};
+use std::fmt;
 use tch::{Kind, Tensor};
 
 /// How images are split for an [`InceptionScore`].
@@ -56,6 +57,18 @@ impl ScoreSplits {
                 let order: Vec<i64> = (0..n).collect();
                 Ok(order.chunks(size as usize).map(<[i64]>::to_vec).collect())
             }
+        }
+    }
+}
+
+impl fmt::Display for ScoreSplits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equal { count, shuffle: None } => write!(f, "{count} splits, in order"),
+            Self::Equal { count, shuffle: Some(seed) } => {
+                write!(f, "{count} splits, NumPy seed {seed}")
+            }
+            Self::Consecutive { size } => write!(f, "splits of {size} images, in order"),
         }
     }
 }

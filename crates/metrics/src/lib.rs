@@ -8,9 +8,15 @@
 //! - [`FeatureFrechet`] is the Fréchet distance in the features of any [`FeatureExtractor`]. The one extractor that
 //!   needs no download is [`RandomConvFeatures`]; its distance, [`RandomFeatureFrechet`], ranks generators on small
 //!   data and **is not FID**.
+//! - A [`Recipe`] says how the features of a published distance are made ([`Recipe::EDM_FID`], [`Recipe::CLEAN_FID`],
+//!   …); with the network it names it is an extractor, [`RecipeFeatures`]. [`ReferenceStats`] are statistics of real
+//!   images in files, refused if another recipe made them.
+//! - A [`FeatureSet`] keeps features, so that one pass of the network gives every [`SetStatistic`] (KID, precision and
+//!   recall, density and coverage, CMMD, FD∞) and the [`InceptionScore`].
 //! - [`PixelSlicedWasserstein`] compares pixels, without any network.
-//! - [`GaussianStats`], [`frechet_distance`], [`sliced_wasserstein`], [`ByteRule`] and [`ByteScale`] are the parts, for
-//!   use with other features.
+//! - The parts are functions on tensors, for use with other features: [`GaussianStats`], [`frechet_distance`],
+//!   [`FdInfinity`], [`KernelDistance`], [`PrecisionRecall`], [`DensityCoverage`], [`cmmd`], [`sliced_wasserstein`]; and
+//!   for use with other networks: [`ByteRule`], [`ByteScale`], [`Resize`], [`Scaling`].
 //! - [`measure`] times a generator; [`Evaluation`] generates, times and measures, and yields a [`Report`].
 //!
 //! This crate knows nothing of the networks that are trained: it sees a generator through
@@ -59,6 +65,7 @@ mod evaluation;
 mod fd_infinity;
 mod feature_extractor;
 mod feature_frechet;
+mod feature_set;
 mod frechet;
 mod gaussian_mmd;
 mod gaussian_stats;
@@ -77,6 +84,7 @@ mod recipe;
 mod reference;
 mod report;
 mod resize;
+mod set_statistic;
 mod sliced_wasserstein;
 
 pub use byte_rule::ByteRule;
@@ -87,6 +95,7 @@ pub use evaluation::{Evaluated, Evaluation};
 pub use fd_infinity::{FD_INFINITY_POINTS, FdInfinity, fd_infinity_sizes, fd_infinity_subsets};
 pub use feature_extractor::FeatureExtractor;
 pub use feature_frechet::FeatureFrechet;
+pub use feature_set::FeatureSet;
 pub use frechet::{FrechetReference, frechet_distance, frechet_distance_of_moments};
 pub use gaussian_mmd::{CMMD_SIGMA, cmmd};
 pub use gaussian_stats::GaussianStats;
@@ -104,6 +113,7 @@ pub use recipe::{FeatureNetwork, Recipe, RecipeFeatures, Scaling};
 pub use reference::{ReferenceProblem, ReferenceStats};
 pub use report::{Measurement, Report, table};
 pub use resize::Resize;
+pub use set_statistic::SetStatistic;
 pub use sliced_wasserstein::{
     Order, random_directions, sliced_wasserstein, sliced_wasserstein_approximation,
 };

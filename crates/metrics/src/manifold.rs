@@ -2,6 +2,7 @@
 
 use crate::pairwise::Pairs;
 use crate::{Error, Result};
+use std::fmt;
 use tch::{Kind, Tensor};
 
 /// Whether a sample on the surface of a ball is inside.
@@ -11,6 +12,15 @@ pub enum Boundary {
     Inside,
     /// It is not (`<`): the package `prdc`, dgm-eval.
     Outside,
+}
+
+impl fmt::Display for Boundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inside => "distance <= radius",
+            Self::Outside => "distance < radius",
+        })
+    }
 }
 
 impl Boundary {

@@ -2,15 +2,17 @@
 
 use super::filter::{Filter, Taps, taps};
 use crate::Result;
-use tch::{Kind, Tensor, kind::Element};
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
+use tch::{Device, Kind, Tensor, kind::Element};
 
 /// Bits behind the binary point of the weights of bytes.
 const PRECISION: u32 = 32 - 8 - 2;
 
 /// A kind of pixel, and how weighted pixels add up to one.
-pub(super) trait Pixel: Element + Copy + Default {
+pub(super) trait Pixel: Element + Copy + Send + Sync {
     /// A weight as it is multiplied with a pixel.
-    type Weight: Copy;
+    type Weight: Copy + Send + Sync;
 
     fn weight(weight: f64) -> Self::Weight;
 
@@ -44,7 +46,7 @@ impl Pixel for u8 {
     }
 }
 
-/// The images `[B, C, H, W]` of pixels `P` at another size, as `f32`, on their device.
+/// The images `[B, C, H, W]` of pixels `P` at another size, as `f32`, on their device; by as many threads as libtorch uses.
 pub(super) fn resize<P: Pixel>(images: &Tensor, size: [i64; 2], filter: Filter) -> Result<Tensor>
 where
     Vec<P>: TryFrom<Tensor, Error = tch::TchError>,
@@ -52,26 +54,41 @@ where
     let [planes @ .., height, width] = &images.size()[..] else { unreachable!("[B, C, H, W]") };
     let (height, width) = (*height as usize, *width as usize);
     let [to_height, to_width] = size.map(|n| n as usize);
-    let pixels = Vec::<P>::try_from(images.to_device(tch::Device::Cpu).contiguous().view(-1))?;
+    let pixels = Vec::<P>::try_from(images.to_device(Device::Cpu).contiguous().view(-1))?;
     let columns = line::<P>(width, to_width, filter);
     let rows = line::<P>(height, to_height, filter);
-    let mut resized =
-        Vec::with_capacity(planes.iter().product::<i64>() as usize * to_height * to_width);
-    for plane in pixels.chunks_exact(height * width) {
-        let wide = along_rows(plane, width, &columns);
-        along_columns(&wide, to_width, &rows, &mut resized);
-    }
+    let n_threads = tch::get_num_threads().max(1) as usize;
+    let resized = in_parallel(n_threads, &pixels, height * width, |plane| {
+        along_columns(&along_rows(plane, width, &columns), to_width, &rows)
+    });
     let shape = [planes, &size].concat();
-    Ok(Tensor::from_slice(&resized)
-        .view(&shape[..])
-        .to_kind(Kind::Float)
-        .to_device(images.device()))
+    let resized = Tensor::from_slice(&resized).view(&shape[..]);
+    Ok(resized.to_kind(Kind::Float).to_device(images.device()))
 }
 
-/// The pixels and weights of every pixel of a line.
+/// What `of` makes of every plane of `length` pixels, in order.
+fn in_parallel<P: Pixel>(
+    n_threads: usize,
+    pixels: &[P],
+    length: usize,
+    of: impl Fn(&[P]) -> Vec<P> + Sync,
+) -> Vec<P> {
+    let of_thread = (pixels.len() / length).div_ceil(n_threads) * length;
+    thread::scope(|scope| {
+        let work = |part: &[P]| part.chunks_exact(length).map(&of).collect::<Vec<_>>().concat();
+        let parts = pixels.chunks(of_thread);
+        let threads: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let join = |thread: ScopedJoinHandle<'_, Vec<P>>| match thread.join() {
+            Ok(part) => part,
+            Err(panic) => resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect::<Vec<_>>().concat()
+    })
+}
+
+/// The first pixel of every pixel of a line, and the weights of it and those after it.
 fn line<P: Pixel>(from: usize, to: usize, filter: Filter) -> Vec<(usize, Vec<P::Weight>)> {
-    let weighted =
-        |Taps { start, weights }: Taps| (start, weights.into_iter().map(P::weight).collect());
+    let weighted = |taps: Taps| (taps.start, taps.weights.into_iter().map(P::weight).collect());
     taps(from, to, filter).into_iter().map(weighted).collect()
 }
 
@@ -85,23 +102,29 @@ fn along_rows<P: Pixel>(plane: &[P], width: usize, columns: &[(usize, Vec<P::Wei
     wide
 }
 
-fn along_columns<P: Pixel>(
-    plane: &[P],
-    width: usize,
-    rows: &[(usize, Vec<P::Weight>)],
-    resized: &mut Vec<P>,
-) {
+fn along_columns<P: Pixel>(plane: &[P], width: usize, rows: &[(usize, Vec<P::Weight>)]) -> Vec<P> {
+    let mut resized = Vec::with_capacity(width * rows.len());
     for (start, weights) in rows {
         resized.extend((0..width).map(|column| {
             let pixels = plane[start * width + column..].iter().step_by(width).copied();
             P::sum(pixels.zip(weights.iter().copied()))
         }));
     }
+    resized
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_keep_the_order() {
+        let pixels: Vec<u8> = (0..35).collect();
+        for n_threads in [1, 2, 3, 7, 100] {
+            let found = in_parallel(n_threads, &pixels, 5, |plane| vec![plane[0], plane[4]]);
+            assert_eq!(found, [0, 4, 5, 9, 10, 14, 15, 19, 20, 24, 25, 29, 30, 34], "{n_threads}");
+        }
+    }
 
     #[test]
     fn overshoots_of_bytes_are_clipped() {

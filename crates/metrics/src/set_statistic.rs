@@ -1,0 +1,204 @@
+//! Statistics of two sets of features, by name.
+
+use crate::manifold::Manifold;
+use crate::{
+    Boundary, DensityCoverage, Direction, Divisor, FD_INFINITY_POINTS, FdInfinity,
+    FrechetReference, GaussianStats, KernelDistance, KernelSubsets, Result, cmmd,
+    fd_infinity_subsets,
+};
+use diffusion_core::{Noise, NoiseState};
+use tch::Tensor;
+
+/// A number that compares the features of real images with those of others.
+///
+/// # Example
+/// ```
+/// use metrics::{Boundary, SetStatistic};
+/// let real = diffusion_core::Noise::new(0).normal_f64(&[100, 4]);
+/// let precision = SetStatistic::Precision { k: 3, boundary: Boundary::Inside };
+/// assert_eq!(precision.of(&real, &real)?, 1.0);
+/// assert!(SetStatistic::TORCH_FIDELITY_KID.of(&real, &real).is_err()); // 1,000 images are needed
+/// # Ok::<(), metrics::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SetStatistic {
+    /// The squared Fréchet distance.
+    Frechet {
+        /// The divisor of covariances.
+        divisor: Divisor,
+    },
+    /// The squared Fréchet distance, extrapolated to infinitely many images.
+    FdInfinity {
+        /// Where the subsets are drawn.
+        drawn_from: NoiseState,
+    },
+    /// The kernel inception distance over torch-fidelity's subsets.
+    TorchFidelityKid {
+        /// Number of subsets.
+        subsets: i64,
+        /// Images of a subset.
+        size: i64,
+        /// Seed of NumPy's generator.
+        seed: u32,
+    },
+    /// The kernel inception distance over StyleGAN's subsets.
+    StyleGanKid {
+        /// Number of subsets.
+        subsets: i64,
+        /// Most images of a subset.
+        max_size: i64,
+        /// Where the subsets are drawn.
+        drawn_from: NoiseState,
+    },
+    /// CMMD.
+    Cmmd,
+    /// The share of images within the `k`-th neighbor's distance of a real one.
+    Precision {
+        /// Which neighbor.
+        k: i64,
+        /// Whether the surface counts.
+        boundary: Boundary,
+    },
+    /// The share of real images within the `k`-th neighbor's distance of another.
+    Recall {
+        /// Which neighbor.
+        k: i64,
+        /// Whether the surface counts.
+        boundary: Boundary,
+    },
+    /// The mean number of real balls an image is in, over `k`.
+    Density {
+        /// Which neighbor.
+        k: i64,
+    },
+    /// The share of real balls with an image in them.
+    Coverage {
+        /// Which neighbor.
+        k: i64,
+    },
+}
+
+impl SetStatistic {
+    /// torch-fidelity's KID: 100 subsets of 1,000 images, seed 2020.
+    pub const TORCH_FIDELITY_KID: Self =
+        Self::TorchFidelityKid { subsets: 100, size: 1000, seed: 2020 };
+
+    /// StyleGAN's `kid50k`: 100 subsets of at most 1,000 images, drawn from a seed.
+    pub fn style_gan_kid(seed: u64) -> Self {
+        let drawn_from = Noise::new(seed).state();
+        Self::StyleGanKid { subsets: 100, max_size: 1000, drawn_from }
+    }
+
+    /// The value for features of real images, `[N, D]`, and of others, `[M, D]`.
+    ///
+    /// # Errors
+    /// Those of the function that computes it: too few rows, other lengths, NaN.
+    pub fn of(self, real: &Tensor, others: &Tensor) -> Result<f64> {
+        let rows = |set: &Tensor| set.size().first().copied().unwrap_or(0);
+        let (n, m) = (rows(real), rows(others));
+        Ok(match self {
+            Self::Frechet { divisor } => {
+                let stats = GaussianStats::of(others)?;
+                gaussian(real, divisor)?.distance(&stats.mean()?, &stats.covariance_by(divisor)?)?
+            }
+            Self::FdInfinity { drawn_from } => {
+                let subsets = fd_infinity_subsets(m, &mut Noise::from_state(drawn_from));
+                FdInfinity::of_subsets(&gaussian(real, Divisor::Sample)?, others, &subsets)?.value
+            }
+            // torch-fidelity's first input is what is evaluated, its second the reference.
+            Self::TorchFidelityKid { subsets, size, seed } => {
+                let subsets = KernelSubsets::torch_fidelity(m, n, subsets, size, seed)?;
+                KernelDistance::of(others, real, &subsets)?.mean
+            }
+            Self::StyleGanKid { subsets, max_size, drawn_from } => {
+                let noise = &mut Noise::from_state(drawn_from);
+                let subsets = KernelSubsets::style_gan(n, m, subsets, max_size, noise)?;
+                KernelDistance::of(real, others, &subsets)?.mean
+            }
+            Self::Cmmd => cmmd(real, others)?,
+            Self::Precision { k, boundary } => Manifold::new(real, k)?.cover(others, boundary)?.0,
+            Self::Recall { k, boundary } => Manifold::new(others, k)?.cover(real, boundary)?.0,
+            Self::Density { k } => DensityCoverage::of(real, others, k)?.density,
+            Self::Coverage { k } => DensityCoverage::of(real, others, k)?.coverage,
+        })
+    }
+
+    /// Full name and column label.
+    pub fn name(self) -> [&'static str; 2] {
+        match self {
+            Self::Frechet { .. } => ["Fréchet distance", "FD"],
+            Self::FdInfinity { .. } => ["Fréchet distance for infinitely many images", "FD∞"],
+            Self::TorchFidelityKid { .. } => ["kernel distance (torch-fidelity)", "KID"],
+            Self::StyleGanKid { .. } => ["kernel distance (StyleGAN)", "KID"],
+            Self::Cmmd => ["maximum mean discrepancy with a Gaussian kernel", "CMMD"],
+            Self::Precision { .. } => ["precision", "precision"],
+            Self::Recall { .. } => ["recall", "recall"],
+            Self::Density { .. } => ["density", "density"],
+            Self::Coverage { .. } => ["coverage", "coverage"],
+        }
+    }
+
+    /// The unit of the value.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Frechet { .. } | Self::FdInfinity { .. } => "squared feature value",
+            Self::TorchFidelityKid { .. } | Self::StyleGanKid { .. } => "squared kernel mean",
+            Self::Cmmd => "thousandth of a squared kernel mean",
+            Self::Density { .. } => "balls over k",
+            Self::Precision { .. } | Self::Recall { .. } | Self::Coverage { .. } => "share",
+        }
+    }
+
+    /// Which values are good.
+    pub fn direction(self) -> Direction {
+        match self {
+            Self::Precision { .. }
+            | Self::Recall { .. }
+            | Self::Density { .. }
+            | Self::Coverage { .. } => Direction::HigherIsBetter,
+            Self::Frechet { .. }
+            | Self::FdInfinity { .. }
+            | Self::TorchFidelityKid { .. }
+            | Self::StyleGanKid { .. }
+            | Self::Cmmd => Direction::LowerIsBetter,
+        }
+    }
+
+    /// Everything beside the features that decides the value.
+    pub fn recipe(self) -> String {
+        match self {
+            Self::Frechet { divisor } => {
+                format!("f64 covariances with divisor {divisor}, symmetric eigenvalues")
+            }
+            Self::FdInfinity { drawn_from } => format!(
+                "f64 covariances with divisor N - 1, line over 1 / n through {FD_INFINITY_POINTS} subsets {}",
+                drawn(drawn_from)
+            ),
+            Self::TorchFidelityKid { subsets, size, seed } => {
+                format!(
+                    "(x·y / D + 1)³, unbiased; {subsets} subsets of {size}, NumPy seed {seed}; f64"
+                )
+            }
+            Self::StyleGanKid { subsets, max_size, drawn_from } => format!(
+                "(x·y / D + 1)³, unbiased; {subsets} subsets of at most {max_size} {}; f64",
+                drawn(drawn_from)
+            ),
+            Self::Cmmd => "Gaussian kernel of width 10, with the diagonals; f64".into(),
+            Self::Precision { k, boundary } | Self::Recall { k, boundary } => {
+                format!("neighbor {k}, {boundary}; f64")
+            }
+            Self::Density { k } | Self::Coverage { k } => {
+                format!("neighbor {k}, {}; f64", Boundary::Outside)
+            }
+        }
+    }
+}
+
+fn gaussian(features: &Tensor, divisor: Divisor) -> Result<FrechetReference> {
+    let stats = GaussianStats::of(features)?;
+    FrechetReference::new(&stats.mean()?, &stats.covariance_by(divisor)?)
+}
+
+fn drawn(NoiseState { seed, stream, draw }: NoiseState) -> String {
+    format!("(seed {seed}, stream {stream:#x}, draw {draw})")
+}
