@@ -13,6 +13,7 @@ mod full_disk;
 mod kept;
 #[cfg(unix)]
 mod killed;
+mod measured;
 mod planned;
 mod report;
 mod reproducible;
