@@ -2,8 +2,8 @@
 
 use crate::latency::timed;
 use crate::{
-    Error, ImageShape, Latency, Measurement, Metric, PixelSlicedWasserstein, RandomConvFeatures,
-    RandomFeatureFrechet, Report, Result,
+    Error, FeatureExtractor, FeatureSet, ImageShape, Latency, Measurement, Metric,
+    PixelSlicedWasserstein, RandomConvFeatures, RandomFeatureFrechet, Report, Result, SetStatistic,
 };
 use diffusion_core::{Batch, Cond, Generator, Noise};
 use std::fmt;
@@ -52,6 +52,13 @@ pub struct Evaluation<'a> {
     batch: i64,
     device: Device,
     metrics: Vec<Box<dyn Metric + 'a>>,
+    comparisons: Vec<Comparison<'a>>,
+}
+
+/// Features of the real images, and what is computed from them.
+struct Comparison<'a> {
+    real: FeatureSet<Box<dyn FeatureExtractor + 'a>>,
+    statistics: Vec<SetStatistic>,
 }
 
 /// What a generator made, and how good it is.
@@ -82,6 +89,7 @@ impl<'a> Evaluation<'a> {
             batch,
             device,
             metrics: vec![Box::new(frechet), Box::new(sliced)],
+            comparisons: Vec::new(),
         })
     }
 
@@ -90,6 +98,42 @@ impl<'a> Evaluation<'a> {
     pub fn with_metric(mut self, metric: impl Metric + 'a) -> Self {
         self.metrics.push(Box::new(metric));
         self
+    }
+
+    /// The same evaluation with statistics of features, all from one pass of the network over the images.
+    ///
+    /// # Errors
+    /// [`Error::TooFew`] without a statistic; what the extractor reports for the reference.
+    ///
+    /// # Example
+    /// ```
+    /// use diffusion_core::{Batch, Cond, Noise};
+    /// use metrics::{Boundary, Evaluation, RandomConvFeatures, SetStatistic};
+    /// use tch::Device;
+    /// let images = Noise::new(1).normal(&[64, 3, 8, 8]) * 0.3;
+    /// let reference = Batch { images: images.copy(), cond: Cond::none() };
+    /// let statistics = [
+    ///     SetStatistic::Precision { k: 3, boundary: Boundary::Inside },
+    ///     SetStatistic::Coverage { k: 5 },
+    /// ];
+    /// let mut evaluation = Evaluation::new(&reference, 32, Device::Cpu)?
+    ///     .with_statistics(RandomConvFeatures::new(Device::Cpu), &statistics)?;
+    /// let same = evaluation.real("the same images", &images)?;
+    /// assert_eq!((same.value("precision"), same.value("coverage")), (Some(1.0), Some(1.0)));
+    /// # Ok::<(), metrics::Error>(())
+    /// ```
+    pub fn with_statistics(
+        mut self,
+        extractor: impl FeatureExtractor + 'a,
+        statistics: &[SetStatistic],
+    ) -> Result<Self> {
+        if statistics.is_empty() {
+            return Err(Error::TooFew { found: 0, needed: 1 });
+        }
+        let extractor: Box<dyn FeatureExtractor + 'a> = Box::new(extractor);
+        let real = self.features(extractor, &self.reference.images)?;
+        self.comparisons.push(Comparison { real, statistics: statistics.to_vec() });
+        Ok(self)
     }
 
     /// Generates `n` images and measures them.
@@ -154,7 +198,25 @@ impl<'a> Evaluation<'a> {
             }
             measurements.push(Measurement { info: metric.info(), value: metric.value()? });
         }
+        for Comparison { real, statistics } in &self.comparisons {
+            let set = self.features(real.extractor(), images)?;
+            for &statistic in statistics {
+                measurements.push(set.compare(real, statistic)?);
+            }
+        }
         Ok(measurements)
+    }
+
+    fn features<E: FeatureExtractor>(
+        &self,
+        extractor: E,
+        images: &Tensor,
+    ) -> Result<FeatureSet<E>> {
+        let mut set = FeatureSet::new(extractor).with_max_images(images.size()[0]);
+        for part in images.split(self.batch, 0) {
+            set.update(&part)?;
+        }
+        Ok(set)
     }
 
     /// One draw an image, so that the latents do not depend on the batch size.
@@ -192,11 +254,14 @@ impl<'a> Evaluation<'a> {
 impl fmt::Debug for Evaluation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metrics: Vec<String> = self.metrics.iter().map(|metric| metric.info().name).collect();
+        let statistics: Vec<&SetStatistic> =
+            self.comparisons.iter().flat_map(|comparison| &comparison.statistics).collect();
         f.debug_struct("Evaluation")
             .field("shape", &self.shape)
             .field("batch", &self.batch)
             .field("device", &self.device)
             .field("metrics", &metrics)
+            .field("statistics", &statistics)
             .finish_non_exhaustive()
     }
 }

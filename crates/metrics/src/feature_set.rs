@@ -65,6 +65,11 @@ impl<E: FeatureExtractor> FeatureSet<E> {
         self.keep(found, features)
     }
 
+    /// What makes the features.
+    pub fn extractor(&self) -> &E {
+        &self.extractor
+    }
+
     /// Number of images taken in.
     pub fn count(&self) -> i64 {
         self.n
@@ -84,7 +89,8 @@ impl<E: FeatureExtractor> FeatureSet<E> {
     /// A number that compares this set with `real` images.
     ///
     /// # Errors
-    /// [`Error::OtherFeatures`] if the sets have different recipes; those of [`SetStatistic::of`].
+    /// [`Error::OtherFeatures`] if the sets have different recipes, [`Error::MixedShapes`] if their images have different
+    /// sizes; those of [`SetStatistic::of`].
     pub fn compare<R: FeatureExtractor>(
         &self,
         real: &FeatureSet<R>,
@@ -93,6 +99,9 @@ impl<E: FeatureExtractor> FeatureSet<E> {
         let (expected, found) = (real.extractor.recipe(), self.extractor.recipe());
         if expected != found {
             return Err(Error::OtherFeatures { expected, found });
+        }
+        if let (Some(expected), Some(found)) = (real.shape, self.shape) {
+            expected.require_same(found)?;
         }
         let value = statistic.of(&real.features()?, &self.features()?)?;
         let [name, label] = match statistic {

@@ -2,8 +2,8 @@
 
 use diffusion_core::{Batch, Cond, Generator, Noise};
 use metrics::{
-    Error, Evaluation, FeatureFrechet, Metric, RandomConvFeatures, RandomFeatureFrechet, Report,
-    table,
+    Divisor, Error, Evaluation, FeatureFrechet, Metric, RandomConvFeatures, RandomFeatureFrechet,
+    Report, SetStatistic, table,
 };
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
@@ -107,6 +107,37 @@ fn a_report_with_more_metrics_survives_json_and_fills_a_table() {
     assert!(text.lines().next().unwrap().ends_with("random-FD     SW1  random-FD [2]"), "{text}");
     assert!(text.contains("32 reference images") && text.contains("16 reference images"));
     assert!(text.contains("(not FID)") && text.contains("lower is better"));
+}
+
+#[test]
+fn statistics_of_features_fill_columns_and_can_fail() {
+    let reference = reference(64);
+    let k = 3;
+    let statistics = [
+        SetStatistic::Frechet { divisor: Divisor::Sample },
+        SetStatistic::style_gan_kid(0),
+        SetStatistic::Density { k },
+        SetStatistic::Coverage { k },
+    ];
+    let net = RandomConvFeatures::new(Device::Cpu);
+    let evaluation = Evaluation::new(&reference, 16, Device::Cpu).unwrap();
+    let mut evaluation = evaluation.with_statistics(&net, &statistics).unwrap();
+    let report = evaluation.run("one", &scaled(0.3), 40, &Noise::new(0)).unwrap().report;
+    assert_eq!(report.measurements.len(), 2 + 4);
+    let values: Vec<f64> = report.measurements.iter().map(|m| m.value).collect();
+    // The streamed distance, by kept features; its covariances are singular.
+    assert!((values[0] - values[2]).abs() <= 1e-7 * values[0], "{values:?}");
+    assert!(table(&[report]).contains("40 against 64 images"));
+    let few = evaluation.run("few", &scaled(0.3), 2, &Noise::new(0));
+    assert!(few.is_ok(), "{few:?}");
+
+    let evaluation = Evaluation::new(&reference, 16, Device::Cpu).unwrap();
+    let kid = [SetStatistic::TORCH_FIDELITY_KID];
+    let mut evaluation = evaluation.with_statistics(&net, &kid).unwrap();
+    let error = evaluation.run("few", &scaled(0.3), 40, &Noise::new(0)).unwrap_err();
+    assert!(matches!(error, Error::TooFew { found: 40, needed: 1000 }));
+    let evaluation = Evaluation::new(&reference, 16, Device::Cpu).unwrap();
+    assert!(matches!(evaluation.with_statistics(&net, &[]), Err(Error::TooFew { .. })));
 }
 
 #[test]

@@ -138,6 +138,9 @@ fn unusable_images_are_errors_and_change_nothing() {
     let mut other = FeatureSet::new(features());
     let channels = other.update(&Noise::new(0).normal(&[1, 2, 6, 6]));
     assert!(matches!(channels, Err(Error::Channels { found: 2 })));
+    other.update(&Noise::new(0).normal(&[4, 3, 6, 7])).unwrap();
+    let sizes = set.compare(&other, SetStatistic::Cmmd);
+    assert!(matches!(sizes, Err(Error::MixedShapes { .. })));
     let few = set.compare(&set, SetStatistic::Coverage { k: 8 });
     assert!(matches!(few, Err(Error::TooFew { found: 8, needed: 9 })));
 }
