@@ -2,8 +2,8 @@
 
 use fewstep::datasets::{ImageSource, OpenOptions, open};
 use fewstep::metrics::{
-    Divisor, FeatureFrechet, FeatureSet, GaussianStats, Metric, Recipe, RecipeFeatures,
-    ReferenceStats, Result, SetStatistic, edm_subset,
+    FeatureFrechet, FeatureSet, GaussianStats, Metric, Recipe, RecipeFeatures, ReferenceStats,
+    Result, SetStatistic, edm_subset,
 };
 use std::path::PathBuf;
 use tch::Tensor;
@@ -59,7 +59,7 @@ fn kept_features_give_the_streamed_distance() {
         set
     });
     let [real, fake] = &sets;
-    let kept = fake.compare(real, SetStatistic::Frechet { divisor: Divisor::Sample }).unwrap();
+    let kept = fake.compare(real, SetStatistic::Frechet).unwrap();
 
     let stats = GaussianStats::of(&real.features().unwrap()).unwrap();
     let reference = ReferenceStats::of(&stats, features().recipe().clone()).unwrap();

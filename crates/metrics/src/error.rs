@@ -143,6 +143,20 @@ pub enum Error {
         /// How many rows there are.
         rows: i64,
     },
+    /// Images and texts that are no pairs.
+    #[error("{images} images and {texts} texts are no pairs")]
+    Pairs {
+        /// How many images there are.
+        images: i64,
+        /// How many texts there are.
+        texts: i64,
+    },
+    /// A vector without a direction.
+    #[error("row {row} is zero, so it has no direction")]
+    ZeroVector {
+        /// Which row, the first.
+        row: i64,
+    },
     /// A count that must be positive.
     #[error("`{what}` is {value}; at least 1 is needed")]
     NotPositive {

@@ -1,6 +1,6 @@
 //! The Fréchet distance for infinitely many images.
 
-use crate::{Error, FrechetReference, GaussianStats, Result};
+use crate::{Divisor, Error, FrechetReference, GaussianStats, Result};
 use diffusion_core::Noise;
 use tch::{Kind, Tensor};
 
@@ -28,7 +28,7 @@ pub struct FdInfinity {
 }
 
 impl FdInfinity {
-    /// Extrapolates from the rows `subsets` of `features`, `[N, D]`.
+    /// Extrapolates from the rows `subsets` of `features`, `[N, D]`, with covariances by `divisor`.
     ///
     /// # Errors
     /// - [`Error::NotFeatures`], [`Error::Dimension`], [`Error::NonFiniteFeatures`] for unusable features;
@@ -38,10 +38,11 @@ impl FdInfinity {
         reference: &FrechetReference,
         features: &Tensor,
         subsets: &[Vec<i64>],
+        divisor: Divisor,
     ) -> Result<Self> {
         let distances = subsets.iter().map(|rows| {
             let stats = GaussianStats::of(&chosen_rows(features, rows)?)?;
-            reference.distance(&stats.mean()?, &stats.covariance()?)
+            reference.distance(&stats.mean()?, &stats.covariance_by(divisor)?)
         });
         let distances = distances.collect::<Result<Vec<f64>>>()?;
         let sizes: Vec<i64> = subsets.iter().map(|rows| rows.len() as i64).collect();
@@ -128,7 +129,7 @@ mod tests {
             FrechetReference::new(&Tensor::zeros([8], options), &Tensor::eye(8, options)).unwrap();
         let features = noise.normal_f64(&[600, 8]);
         let subsets = fd_infinity_subsets(600, &mut noise);
-        let fit = FdInfinity::of_subsets(&standard, &features, &subsets).unwrap();
+        let fit = FdInfinity::of_subsets(&standard, &features, &subsets, Divisor::Sample).unwrap();
         assert!(fit.distances[0] > 5.0 * fit.value.abs() && fit.slope > 0.0, "{fit:?}");
     }
 

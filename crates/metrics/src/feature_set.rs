@@ -15,16 +15,13 @@ const DEFAULT_MAX_IMAGES: i64 = 65_536;
 ///
 /// # Example
 /// ```
-/// use metrics::{Boundary, Divisor, FeatureSet, RandomConvFeatures, SetStatistic};
+/// use metrics::{FeatureSet, RandomConvFeatures, SetStatistic};
 /// let net = RandomConvFeatures::new(tch::Device::Cpu);
 /// let (mut real, mut fake) = (FeatureSet::new(&net), FeatureSet::new(&net));
 /// let images = diffusion_core::Noise::new(0).uniform(&[60, 3, 8, 8]) - 0.5;
 /// real.update(&images)?;
 /// fake.update(&(images * 0.5 + 0.3))?; // brighter, with less contrast
-/// for statistic in [
-///     SetStatistic::Frechet { divisor: Divisor::Sample },
-///     SetStatistic::Coverage { k: 3 },
-/// ] {
+/// for statistic in [SetStatistic::Frechet, SetStatistic::Coverage { k: 3 }] {
 ///     let found = fake.compare(&real, statistic)?;
 ///     println!("{} {:.3}: {}", found.info.label, found.value, found.info.recipe);
 ///     assert!(real.compare(&real, statistic)?.value != found.value);
@@ -103,12 +100,13 @@ impl<E: FeatureExtractor> FeatureSet<E> {
         if let (Some(expected), Some(found)) = (real.shape, self.shape) {
             expected.require_same(found)?;
         }
-        let value = statistic.of(&real.features()?, &self.features()?)?;
+        let divisor = self.extractor.divisor();
+        let value = statistic.of(&real.features()?, &self.features()?, divisor)?;
         let [name, label] = match statistic {
-            SetStatistic::Frechet { .. } => self.extractor.frechet_name(),
+            SetStatistic::Frechet => self.extractor.frechet_name(),
             _ => statistic.name().map(String::from),
         };
-        let estimator = statistic.recipe();
+        let estimator = statistic.recipe(divisor);
         let info = MetricInfo {
             name,
             label,

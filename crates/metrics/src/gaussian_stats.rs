@@ -4,6 +4,9 @@ use crate::image_shape::{is_floating_point, non_finite_rows};
 use crate::{Divisor, Error, Result};
 use tch::{Device, Kind, Tensor};
 
+/// Vectors that are converted to f64 at a time.
+const BLOCK_ROWS: i64 = 1024;
+
 /// Streaming mean and covariance of feature vectors, in f64.
 ///
 /// Keeps the count, the mean and the scatter matrix about the mean, and joins batches by Chan's formula. Unlike raw
@@ -70,16 +73,20 @@ impl GaussianStats {
         if let Some((count, first)) = non_finite_rows(features) {
             return Err(Error::NonFiniteFeatures { count, first });
         }
-        let x = features.detach().to_device(Device::Cpu).to_kind(Kind::Double);
-        let n = x.size()[0];
-        if n == 0 {
-            return Ok(());
+        for block in features.detach().split(BLOCK_ROWS, 0) {
+            self.take_in(&block.to_device(Device::Cpu).to_kind(Kind::Double));
         }
-        let mean = x.mean_dim(0, false, None);
-        let centered = x - &mean;
-        let _ = self.scatter.addmm_(&centered.tr(), &centered);
-        self.shift(n, &mean);
         Ok(())
+    }
+
+    fn take_in(&mut self, x: &Tensor) {
+        let n = x.size()[0];
+        if n > 0 {
+            let mean = x.mean_dim(0, false, None);
+            let centered = x - &mean;
+            let _ = self.scatter.addmm_(&centered.tr(), &centered);
+            self.shift(n, &mean);
+        }
     }
 
     /// Joins the statistics of other vectors of the same length.
@@ -191,6 +198,16 @@ mod tests {
             let (a, b) = (stats.covariance().unwrap(), whole.covariance().unwrap());
             assert!(largest_difference(&a, &b) < 1e-14);
         }
+    }
+
+    #[test]
+    fn more_vectors_than_a_block_are_the_same() {
+        let x = Noise::new(3).normal_f64(&[BLOCK_ROWS + 7, 2]) + 1.0;
+        let stats = GaussianStats::of(&x).unwrap();
+        assert_eq!(stats.count(), BLOCK_ROWS + 7);
+        let centered = &x - x.mean_dim(0, false, None);
+        let covariance = centered.tr().matmul(&centered) / (BLOCK_ROWS + 6) as f64;
+        assert!(largest_difference(&stats.covariance().unwrap(), &covariance) < 1e-14);
     }
 
     #[test]

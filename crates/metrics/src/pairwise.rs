@@ -1,6 +1,6 @@
 //! Distances between all pairs of two sets, a block of rows at a time.
 
-use crate::sliced_wasserstein::checked;
+use crate::sliced_wasserstein::{checked, on_host};
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
@@ -9,14 +9,13 @@ const BLOCK: i64 = 1 << 22;
 /// Squared distances below this share of the squared lengths are computed again, from differences.
 const CANCELLED: f64 = 1e-9;
 
-/// Two usable sets of vectors of one length, in f64 on the CPU, whose distances are computed block by block.
+/// Two usable sets of vectors of one length on the CPU, whose distances are computed block by block, in f64.
 ///
 /// Memory stays bounded: no more than a few blocks of 4 million distances exist at a time, whatever the sizes.
 #[derive(Debug)]
 pub(crate) struct Pairs {
     x: Tensor,
     y: Tensor,
-    x_squared: Tensor,
     y_squared: Tensor,
     block: i64,
 }
@@ -27,34 +26,32 @@ impl Pairs {
     /// # Errors
     /// [`Error::NotFeatures`], [`Error::TooFew`], [`Error::NonFiniteFeatures`] or [`Error::Dimension`].
     pub(crate) fn new(x: &Tensor, y: &Tensor) -> Result<Self> {
-        let (x, y) = (checked(x)?, checked(y)?);
+        let (x, y) = (on_host(x)?, checked(y)?);
         let (expected, found) = (x.size()[1], y.size()[1]);
         if expected != found {
             return Err(Error::Dimension { expected, found });
         }
-        let squared = |set: &Tensor| set.square().sum_dim_intlist(1, false, Kind::Double);
-        let (x_squared, y_squared) = (squared(&x), squared(&y));
-        Ok(Self { x, y, x_squared, y_squared, block: BLOCK })
+        let y_squared = squared_lengths(&y);
+        Ok(Self { x, y, y_squared, block: BLOCK })
     }
 
-    /// Rows of `x` in a block.
-    fn rows(&self) -> i64 {
-        (self.block / self.y.size()[0]).max(1)
+    /// Blocks of rows of `x`, in f64.
+    fn blocks(&self) -> impl Iterator<Item = Tensor> + use<> {
+        let rows = (self.block / self.y.size()[0]).max(1);
+        self.x.split(rows, 0).into_iter().map(|block| block.to_kind(Kind::Double))
     }
 
     /// Inner products of each block of rows of `x` with all rows of `y`: `[B, M]`, in order.
     pub(crate) fn products(&self) -> impl Iterator<Item = Tensor> + '_ {
-        self.x.split(self.rows(), 0).into_iter().map(|x| x.matmul(&self.y.tr()))
+        self.blocks().map(|x| x.matmul(&self.y.tr()))
     }
 
     /// Squared distances of each block of rows of `x` from all rows of `y`: `[B, M]`, in order.
     ///
     /// `|x|² + |y|² - 2 x·y`, except for nearly equal vectors, where it would cancel: equal vectors have distance 0.
     pub(crate) fn squared_distances(&self) -> impl Iterator<Item = Tensor> + '_ {
-        let blocks = self.x.split(self.rows(), 0).into_iter();
-        let lengths = self.x_squared.split(self.rows(), 0).into_iter();
-        blocks.zip(lengths).map(|(x, x_squared)| {
-            let scale = x_squared.unsqueeze(1) + &self.y_squared;
+        self.blocks().map(|x| {
+            let scale = squared_lengths(&x).unsqueeze(1) + &self.y_squared;
             let distances = (&scale - x.matmul(&self.y.tr()) * 2.0).clamp_min(0.0);
             self.corrected(&x, distances, &scale)
         })
@@ -76,6 +73,10 @@ impl Pairs {
     fn with_block(self, block: i64) -> Self {
         Self { block, ..self }
     }
+}
+
+fn squared_lengths(vectors: &Tensor) -> Tensor {
+    vectors.square().sum_dim_intlist(1, false, Kind::Double)
 }
 
 #[cfg(test)]

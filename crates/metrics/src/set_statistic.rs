@@ -13,20 +13,18 @@ use tch::Tensor;
 ///
 /// # Example
 /// ```
-/// use metrics::{Boundary, SetStatistic};
+/// use metrics::{Boundary, Divisor, SetStatistic};
 /// let real = diffusion_core::Noise::new(0).normal_f64(&[100, 4]);
 /// let precision = SetStatistic::Precision { k: 3, boundary: Boundary::Inside };
-/// assert_eq!(precision.of(&real, &real)?, 1.0);
-/// assert!(SetStatistic::TORCH_FIDELITY_KID.of(&real, &real).is_err()); // 1,000 images are needed
+/// assert_eq!(precision.of(&real, &real, Divisor::Sample)?, 1.0);
+/// let kid = SetStatistic::TORCH_FIDELITY_KID.of(&real, &real, Divisor::Sample);
+/// assert!(kid.is_err()); // 1,000 images are needed
 /// # Ok::<(), metrics::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SetStatistic {
     /// The squared Fréchet distance.
-    Frechet {
-        /// The divisor of covariances.
-        divisor: Divisor,
-    },
+    Frechet,
     /// The squared Fréchet distance, extrapolated to infinitely many images.
     FdInfinity {
         /// Where the subsets are drawn.
@@ -89,21 +87,23 @@ impl SetStatistic {
         Self::StyleGanKid { subsets: 100, max_size: 1000, drawn_from }
     }
 
-    /// The value for features of real images, `[N, D]`, and of others, `[M, D]`.
+    /// The value for features of real images, `[N, D]`, and of others, `[M, D]`; covariances, where there are any, by
+    /// `divisor`.
     ///
     /// # Errors
     /// Those of the function that computes it: too few rows, other lengths, NaN.
-    pub fn of(self, real: &Tensor, others: &Tensor) -> Result<f64> {
+    pub fn of(self, real: &Tensor, others: &Tensor, divisor: Divisor) -> Result<f64> {
         let rows = |set: &Tensor| set.size().first().copied().unwrap_or(0);
         let (n, m) = (rows(real), rows(others));
         Ok(match self {
-            Self::Frechet { divisor } => {
+            Self::Frechet => {
                 let stats = GaussianStats::of(others)?;
                 gaussian(real, divisor)?.distance(&stats.mean()?, &stats.covariance_by(divisor)?)?
             }
             Self::FdInfinity { drawn_from } => {
                 let subsets = fd_infinity_subsets(m, &mut Noise::from_state(drawn_from));
-                FdInfinity::of_subsets(&gaussian(real, Divisor::Sample)?, others, &subsets)?.value
+                let reference = gaussian(real, divisor)?;
+                FdInfinity::of_subsets(&reference, others, &subsets, divisor)?.value
             }
             // torch-fidelity's first input is what is evaluated, its second the reference.
             Self::TorchFidelityKid { subsets, size, seed } => {
@@ -126,7 +126,7 @@ impl SetStatistic {
     /// Full name and column label.
     pub fn name(self) -> [&'static str; 2] {
         match self {
-            Self::Frechet { .. } => ["Fréchet distance", "FD"],
+            Self::Frechet => ["Fréchet distance", "FD"],
             Self::FdInfinity { .. } => ["Fréchet distance for infinitely many images", "FD∞"],
             Self::TorchFidelityKid { .. } => ["kernel distance (torch-fidelity)", "KID"],
             Self::StyleGanKid { .. } => ["kernel distance (StyleGAN)", "KID"],
@@ -141,7 +141,7 @@ impl SetStatistic {
     /// The unit of the value.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Frechet { .. } | Self::FdInfinity { .. } => "squared feature value",
+            Self::Frechet | Self::FdInfinity { .. } => "squared feature value",
             Self::TorchFidelityKid { .. } | Self::StyleGanKid { .. } => "squared kernel mean",
             Self::Cmmd => "thousandth of a squared kernel mean",
             Self::Density { .. } => "balls over k",
@@ -156,7 +156,7 @@ impl SetStatistic {
             | Self::Recall { .. }
             | Self::Density { .. }
             | Self::Coverage { .. } => Direction::HigherIsBetter,
-            Self::Frechet { .. }
+            Self::Frechet
             | Self::FdInfinity { .. }
             | Self::TorchFidelityKid { .. }
             | Self::StyleGanKid { .. }
@@ -164,14 +164,14 @@ impl SetStatistic {
         }
     }
 
-    /// Everything beside the features that decides the value.
-    pub fn recipe(self) -> String {
+    /// Everything beside the features that decides the value, with covariances by `divisor`.
+    pub fn recipe(self, divisor: Divisor) -> String {
         match self {
-            Self::Frechet { divisor } => {
+            Self::Frechet => {
                 format!("f64 covariances with divisor {divisor}, symmetric eigenvalues")
             }
             Self::FdInfinity { drawn_from } => format!(
-                "f64 covariances with divisor N - 1, line over 1 / n through {FD_INFINITY_POINTS} subsets {}",
+                "f64 covariances with divisor {divisor}, line over 1 / n through {FD_INFINITY_POINTS} subsets {}",
                 drawn(drawn_from)
             ),
             Self::TorchFidelityKid { subsets, size, seed } => {

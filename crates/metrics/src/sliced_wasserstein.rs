@@ -115,13 +115,18 @@ pub(crate) fn project(vectors: &Tensor, directions: &Tensor) -> Result<Tensor> {
 
 /// Usable vectors `[N, D]` with `N >= 1`, in f64 on the CPU.
 pub(crate) fn checked(vectors: &Tensor) -> Result<Tensor> {
+    Ok(on_host(vectors)?.to_kind(Kind::Double))
+}
+
+/// Usable vectors `[N, D]` with `N >= 1`, in their own kind on the CPU.
+pub(crate) fn on_host(vectors: &Tensor) -> Result<Tensor> {
     feature_dim(vectors)?;
     if vectors.size()[0] == 0 {
         return Err(Error::TooFew { found: 0, needed: 1 });
     }
     match non_finite_rows(vectors) {
         Some((count, first)) => Err(Error::NonFiniteFeatures { count, first }),
-        None => Ok(vectors.detach().to_device(Device::Cpu).to_kind(Kind::Double)),
+        None => Ok(vectors.detach().to_device(Device::Cpu)),
     }
 }
 

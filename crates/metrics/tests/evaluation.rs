@@ -2,8 +2,8 @@
 
 use diffusion_core::{Batch, Cond, Generator, Noise};
 use metrics::{
-    Divisor, Error, Evaluation, FeatureFrechet, Metric, RandomConvFeatures, RandomFeatureFrechet,
-    Report, SetStatistic, table,
+    Error, Evaluation, FeatureFrechet, Metric, RandomConvFeatures, RandomFeatureFrechet, Report,
+    SetStatistic, table,
 };
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
@@ -114,7 +114,7 @@ fn statistics_of_features_fill_columns_and_can_fail() {
     let reference = reference(64);
     let k = 3;
     let statistics = [
-        SetStatistic::Frechet { divisor: Divisor::Sample },
+        SetStatistic::Frechet,
         SetStatistic::style_gan_kid(0),
         SetStatistic::Density { k },
         SetStatistic::Coverage { k },

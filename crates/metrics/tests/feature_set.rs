@@ -34,8 +34,7 @@ fn statistics() -> Vec<SetStatistic> {
     let (inside, outside) = (Boundary::Inside, Boundary::Outside);
     let drawn_from = Noise::new(5).state();
     vec![
-        SetStatistic::Frechet { divisor: Divisor::Sample },
-        SetStatistic::Frechet { divisor: Divisor::Population },
+        SetStatistic::Frechet,
         SetStatistic::FdInfinity { drawn_from },
         SetStatistic::TorchFidelityKid { subsets: 20, size: 60, seed: 2020 },
         SetStatistic::style_gan_kid(3),
@@ -87,7 +86,7 @@ fn distances_are_symmetric_and_precision_is_recall_from_the_other_side() {
     let value = |x: &FeatureSet<_>, y: &FeatureSet<_>, statistic| -> f64 {
         FeatureSet::compare::<RecipeFeatures<Network>>(x, y, statistic).unwrap().value
     };
-    for statistic in [SetStatistic::Frechet { divisor: Divisor::Sample }, SetStatistic::Cmmd] {
+    for statistic in [SetStatistic::Frechet, SetStatistic::Cmmd] {
         let (forth, back) = (value(&a, &b, statistic), value(&b, &a, statistic));
         assert!((forth - back).abs() < 1e-9 && forth > 0.0, "{statistic:?} {forth} {back}");
     }
@@ -105,7 +104,7 @@ fn values_print_what_they_were_made_with() {
             assert!(info.recipe.contains(part), "`{part}` is missing from `{}`", info.recipe);
         }
     }
-    let kid = SetStatistic::TORCH_FIDELITY_KID.recipe();
+    let kid = SetStatistic::TORCH_FIDELITY_KID.recipe(Divisor::Sample);
     assert!(kid.contains("100 subsets of 1000, NumPy seed 2020"), "{kid}");
     let score = fake.inception_score(ScoreSplits::TORCH_FIDELITY).unwrap();
     assert!(score.info.recipe.contains("10 splits, NumPy seed 2020"), "{}", score.info.recipe);

@@ -87,7 +87,7 @@ pub(super) fn replay_infinity(case: &GoldenCase) -> Result<Replayed> {
         subset.to_vec()
     });
     let subsets: Vec<Vec<i64>> = subsets.collect();
-    let fit = FdInfinity::of_subsets(&reference, features, &subsets)?;
+    let fit = FdInfinity::of_subsets(&reference, features, &subsets, Divisor::Sample)?;
     let mut replayed = Replayed::default();
     replayed.given(["features_gen", "features_train", "index"]);
     replayed.insert_within(Tolerance::Relative(0.0), "sizes", Tensor::from_slice(&fit.sizes));

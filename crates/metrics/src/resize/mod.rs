@@ -25,7 +25,7 @@ use tch::{Kind, Tensor};
 /// # Ok::<(), metrics::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Resize {
     /// Bilinear as in TensorFlow 1: corner pixels meet at the top left only. EDM, StyleGAN, torch-fidelity, clean-fid's
     /// `legacy_tensorflow`.
