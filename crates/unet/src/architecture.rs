@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::builder::Builder;
+use crate::dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
 use crate::song_unet::{SongUnet, SongUnetConfig};
 use diffusion_core::{Backbone, Noise, Parameter};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ use tch::Device;
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     SongUnet(SongUnetConfig),
+    /// ADM, as EDM trains it.
+    DhariwalUnet(DhariwalUnetConfig),
 }
 
 impl Architecture {
@@ -63,6 +66,7 @@ impl Architecture {
     fn with(&self, builder: Builder<'_>) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Self::SongUnet(config) => Box::new(SongUnet::build(config, builder)?),
+            Self::DhariwalUnet(config) => Box::new(DhariwalUnet::build(config, builder)?),
         })
     }
 }
