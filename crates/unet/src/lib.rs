@@ -33,6 +33,7 @@ mod check;
 mod dhariwal_unet;
 mod error;
 mod model_file;
+mod noise_table;
 mod song_unet;
 mod trunk;
 
