@@ -8,7 +8,9 @@ mod edm_networks;
 mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
+mod equilibrium;
 mod karras_grids;
+mod latent_networks;
 mod optimizers;
 mod score_identity;
 mod stub_network;
@@ -30,6 +32,8 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_ddpmpp", edm_networks::replay),
     ("edm_ncsnpp", edm_networks::replay),
     ("edm_adm", edm_networks::replay),
+    ("get", equilibrium::replay),
+    ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),
