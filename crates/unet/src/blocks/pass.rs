@@ -9,13 +9,14 @@ pub(crate) struct Pass<'a> {
     dropout: Option<&'a mut Noise>,
     features: Option<&'a mut FeatureTap<'a>>,
     attention: Option<&'a mut (dyn AttentionTap + 'a)>,
+    shift: Option<&'a Tensor>,
     recomputes: bool,
 }
 
 impl<'a> Pass<'a> {
     /// Evaluates; with `dropout`, trains.
     pub(crate) fn new(dropout: Option<&'a mut Noise>) -> Self {
-        Self { dropout, features: None, attention: None, recomputes: false }
+        Self { dropout, features: None, attention: None, shift: None, recomputes: false }
     }
 
     /// The same, keeping only the inputs of segments for the backward pass.
@@ -31,6 +32,19 @@ impl<'a> Pass<'a> {
     /// The same, showing attention maps to `tap`. Segments are then not recomputed: the tap sees each map once.
     pub(crate) fn attending(self, tap: &'a mut (dyn AttentionTap + 'a)) -> Self {
         Self { attention: Some(tap), ..self }
+    }
+
+    /// The same with something added to the embedding.
+    pub(crate) fn shifting(self, shift: &'a Tensor) -> Self {
+        Self { shift: Some(shift), ..self }
+    }
+
+    /// The embedding, with what is to be added to it.
+    pub(crate) fn shifted(&self, emb: Tensor) -> Tensor {
+        match self.shift {
+            Some(shift) => emb + shift,
+            None => emb,
+        }
     }
 
     /// Whether segments are to be computed again in the backward pass.
@@ -52,7 +66,7 @@ impl<'a> Pass<'a> {
             Some(tap) => Some(&mut **tap as &mut (dyn AttentionTap + 'b)),
             None => None,
         };
-        Pass { dropout: noise, features: None, attention, recomputes: false }
+        Pass { dropout: noise, features: None, attention, shift: None, recomputes: false }
     }
 
     /// Zeroes values with `probability` and scales up the others, in training.

@@ -5,11 +5,11 @@ mod mapping;
 
 pub use config::{EmbeddingType, SongUnetConfig};
 
-use crate::Result;
 use crate::blocks::{BlockStyle, Pass, unbroken};
 use crate::builder::{Builder, Built};
 use crate::check::assert_image;
 use crate::trunk::Trunk;
+use crate::{Embedded, Result};
 use diffusion_core::{
     AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
     FeatureTaps, Noise, Parameters, shape,
@@ -99,6 +99,14 @@ impl SongUnet {
         &self.config
     }
 
+    fn copy(&self) -> Self {
+        let twin = Self::zeroed(&self.config, self.parameters.device());
+        let twin = twin.expect("this network was built with the same configuration");
+        twin.recomputes.set(self.recomputes.get());
+        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
+        twin
+    }
+
     fn evaluate(
         &self,
         x: &Tensor,
@@ -110,7 +118,7 @@ impl SongUnet {
         shape::assert_per_image("c_noise", c_noise, x);
         let emb = self.mapping.forward(c_noise, cond, pass);
         pass.show(&self.mapped, &emb)?;
-        let answer = self.trunk.forward(x, &emb.silu(), pass)?.branch;
+        let answer = self.trunk.forward(x, &pass.shifted(emb).silu(), pass)?.branch;
         let answer = answer.expect("the finest level of the decoder answers with an image");
         ControlFlow::Continue(answer.contiguous())
     }
@@ -138,11 +146,7 @@ impl Backbone for SongUnet {
     }
 
     fn twin(&self) -> Box<dyn Backbone> {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        Box::new(twin)
+        Box::new(self.copy())
     }
 
     /// On the CPU: four times the memory of the 3 × 3 weights, and lower latency for small batches.
@@ -153,6 +157,28 @@ impl Backbone for SongUnet {
     /// Segments are the residual blocks.
     fn recompute(&self, on: bool) {
         self.recomputes.set(on);
+    }
+}
+
+impl Embedded for SongUnet {
+    fn embedding_width(&self) -> i64 {
+        self.config.emb_channels()
+    }
+
+    fn forward_shifted(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        shift: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+    ) -> Tensor {
+        let pass = Pass::new(dropout).recomputing(self.recomputes.get());
+        unbroken(self.evaluate(x, c_noise, cond, &mut pass.shifting(shift)))
+    }
+
+    fn embedded_twin(&self) -> Box<dyn Embedded> {
+        Box::new(self.copy())
     }
 }
 
