@@ -2,6 +2,8 @@
 
 use crate::Result;
 use crate::builder::Builder;
+use crate::guided_unet::{GuidedUnet, GuidedUnetConfig};
+use crate::shift_unet::{ShiftUnet, ShiftUnetConfig};
 use crate::song_unet::{SongUnet, SongUnetConfig};
 use diffusion_core::{Backbone, Noise, Parameter};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,10 @@ use tch::Device;
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     SongUnet(SongUnetConfig),
+    /// ADM with the names of guided-diffusion and `consistency_models`.
+    GuidedUnet(GuidedUnetConfig),
+    /// SFERD's student with its gradient branch.
+    ShiftUnet(ShiftUnetConfig),
 }
 
 impl Architecture {
@@ -63,6 +69,8 @@ impl Architecture {
     fn with(&self, builder: Builder<'_>) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Self::SongUnet(config) => Box::new(SongUnet::build(config, builder)?),
+            Self::GuidedUnet(config) => Box::new(GuidedUnet::build(config, builder)?),
+            Self::ShiftUnet(config) => Box::new(ShiftUnet::build(config, builder)?),
         })
     }
 }

@@ -31,10 +31,14 @@ mod blocks;
 mod builder;
 mod check;
 mod error;
+mod guided_unet;
 mod model_file;
+mod shift_unet;
 mod song_unet;
 
 pub use architecture::Architecture;
 pub use error::{Error, Result};
+pub use guided_unet::{GuidedFlavor, GuidedUnet, GuidedUnetConfig};
 pub use model_file::{ModelConfig, load, save};
+pub use shift_unet::{ShiftUnet, ShiftUnetConfig};
 pub use song_unet::{DecoderType, EmbeddingType, EncoderType, SongUnet, SongUnetConfig};

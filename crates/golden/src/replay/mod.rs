@@ -8,9 +8,11 @@ mod edm_networks;
 mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
+mod guided_networks;
 mod karras_grids;
 mod optimizers;
 mod score_identity;
+mod shift_network;
 mod stub_network;
 
 use crate::Result;
@@ -28,6 +30,9 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_sampler", edm_sampler::replay),
     ("edm_precond_tables", edm_precond_tables::replay),
     ("edm_ddpmpp", edm_networks::replay),
+    ("gd", guided_networks::replay),
+    ("cm_unet", guided_networks::replay_consistency),
+    ("sferd_shift_unet", shift_network::replay),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),
