@@ -14,8 +14,7 @@ pub(super) fn replay(case: &GoldenCase) -> Result<Replayed> {
     let _no_grad = tch::no_grad_guard();
     let evaluate = |x, t, z| network.forward_with_gradient(x, t, z, None);
     let (prediction, gradient) = evaluate(case.tensor("in.x")?, t, z);
-    let mut replayed =
-        Replayed::from([("out.prediction", prediction), ("out.gradient", gradient)]);
+    let mut replayed = Replayed::from([("out.prediction", prediction), ("out.gradient", gradient)]);
     if let Some(faint) = case.tensors.get("in.x_faint") {
         let (prediction, gradient) = evaluate(faint, &t.narrow(0, 0, 1), &z.narrow(0, 0, 1));
         replayed.insert("out.prediction_faint", prediction);
