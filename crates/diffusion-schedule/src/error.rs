@@ -45,6 +45,60 @@ pub enum Error {
         /// The exponent.
         rho: f64,
     },
+    /// A discrete process of a length that no table should have.
+    #[error("a process of {steps} steps; use {least} to {limit}")]
+    ProcessSteps {
+        /// The number of steps.
+        steps: usize,
+        /// The smallest number that is accepted.
+        least: usize,
+        /// The largest number that is accepted.
+        limit: usize,
+    },
+    /// A noise rate that leaves nothing of the image, or adds no noise.
+    #[error("`{name}` is {value}; use a number above 0 and below 1")]
+    Beta {
+        /// The field.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A timestep that the process does not have.
+    #[error(
+        "{steps} steps would visit timestep {timestep}, but the last is {last}; use fewer steps or a smaller `steps_offset`"
+    )]
+    Timestep {
+        /// The number of sampling steps.
+        steps: usize,
+        /// The timestep.
+        timestep: f64,
+        /// The process's last timestep.
+        last: usize,
+    },
+    /// A scheduler's file that is not a JSON object.
+    #[error("the scheduler's configuration cannot be read: {reason}")]
+    SchedulerJson {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A scheduler of a class that is not known.
+    #[error("the scheduler `{class}` is not supported; supported are {supported}")]
+    SchedulerClass {
+        /// The class.
+        class: String,
+        /// The names of the known ones.
+        supported: String,
+    },
+    /// A setting of a scheduler that would change numbers and is not supported.
+    #[error("the scheduler's `{field}` is {value}; supported is {expected}")]
+    SchedulerSetting {
+        /// The field.
+        field: &'static str,
+        /// Its value, as JSON.
+        value: String,
+        /// What is supported.
+        expected: &'static str,
+    },
     /// A multistep sampler without levels.
     #[error("`sigmas` is empty; give at least one noise level, the highest first")]
     NoLevels,

@@ -5,10 +5,12 @@
 //!
 //! - *What wraps the network?* A [`Precondition`] gives the four coefficients of [`Preconditioned`], which turns a raw
 //!   [`Backbone`](diffusion_core::Backbone) into a [`Denoiser`](diffusion_core::Denoiser): [`Edm`] for teachers,
-//!   [`Boundary`] for consistency models, [`Vp`] and [`IDdpm`] for noise-predicting networks.
+//!   [`Boundary`] for consistency models, [`Vp`], [`Ve`] and [`IDdpm`] for score networks as EDM wraps them, [`Discrete`] for
+//!   networks that take a timestep. *What does such a network predict, of which process?* A [`Prediction`] and a
+//!   [`DiscreteVp`]; [`SchedulerConfig`] reads both from the file that diffusers keeps beside a network.
 //! - *Which levels does training see?* A [`Density`]: [`LogNormal`] for denoisers, [`KarrasUniform`] for score
 //!   distillation. *How much does each count?* A [`Weighting`].
-//! - *Which levels does sampling visit?* A [`Grid`]: [`KarrasGrid`].
+//! - *Which levels does sampling visit?* A [`Grid`]: [`KarrasGrid`], [`TimestepGrid`].
 //! - *How does an image get from one level to the next?* A [`Solver`]: [`Euler`], [`Heun`]. Levels are per image, so a
 //!   loss takes solver steps as a sampler does.
 //! - *How does unit noise become an image?* A [`Sampler`]: [`EdmSampler`], [`OdeSampler`], [`OneStep`], [`Multistep`],
@@ -50,17 +52,26 @@ mod error;
 mod grid;
 mod precondition;
 mod preconditioned;
+mod prediction;
+mod process;
 mod sampler;
 mod sampling;
+mod scheduler_config;
 mod solver;
 mod weighting;
 
 pub use density::{Density, KarrasUniform, LogNormal};
 pub use error::{Error, Result};
-pub use grid::{Grid, KarrasGrid};
-pub use precondition::{Boundary, Coefficients, Edm, IDdpm, Precondition, Preconditioning, Vp};
+pub use grid::{Grid, KarrasGrid, Respacing, TimestepGrid, TimestepSpacing};
+pub use precondition::{
+    Boundary, Coefficients, Discrete, Edm, IDdpm, Precondition, Preconditioning, TimestepRule, Ve,
+    Vp,
+};
 pub use preconditioned::{Network, Preconditioned};
+pub use prediction::Prediction;
+pub use process::{BetaSchedule, DiscreteVp, zero_terminal_snr};
 pub use sampler::{EdmSampler, Multistep, OdeSampler, OneStep, Sampler, SamplerConfig, Step};
 pub use sampling::Sampling;
+pub use scheduler_config::{SchedulerClass, SchedulerConfig};
 pub use solver::{Euler, Heun, Solver};
 pub use weighting::{EdmWeighting, SnrWeighting, TruncatedSnr, UniformWeighting, Weighting};

@@ -10,6 +10,8 @@ use tch::{Kind, Tensor};
 /// D(x; sigma) = c_skip x + c_out F(c_in x; c_noise, cond)
 /// ```
 ///
+/// A network that answers with more channels than `x` has, such as one with learned variance, predicts with the first `C`.
+///
 /// # Shapes
 /// `x`: `[B, C, H, W]`; `sigma`: `[B]`; returns `[B, C, H, W]`, `f32`. Inputs of any float kind are cast to `f32` for
 /// the network; coefficients are computed in `f64` from `sigma` as it was given.
@@ -77,7 +79,7 @@ impl<B: Backbone> Preconditioned<B> {
     /// [`Denoiser::denoise`] with dropout: `Some(noise)` trains, with masks drawn from `noise`; `None` evaluates.
     ///
     /// # Panics
-    /// If `sigma` is not `[B]`.
+    /// If `sigma` is not `[B]`, or the network answers with fewer channels than `x` has.
     pub fn denoise_with(
         &self,
         x: &Tensor,
@@ -91,8 +93,19 @@ impl<B: Backbone> Preconditioned<B> {
             self.preconditioning.coefficients(sigma);
         let [c_skip, c_out, c_in] = [c_skip, c_out, c_in].map(|c| shape::per_image(&c, &x));
         let residual = self.backbone.forward(&(&x * c_in), &c_noise, cond, dropout);
-        x * c_skip + residual.to_kind(Kind::Float) * c_out
+        let residual = first_channels(&residual, &x).to_kind(Kind::Float);
+        x * c_skip + residual * c_out
     }
+}
+
+/// As many channels of the network's `output` as the images `x` have; what follows them is learned variance.
+fn first_channels(output: &Tensor, x: &Tensor) -> Tensor {
+    let (found, needed) = (output.size()[1], x.size()[1]);
+    assert!(
+        found >= needed,
+        "the network answers with {found} channels, but images have {needed}; is it made for other images?"
+    );
+    output.narrow(1, 0, needed)
 }
 
 impl<B: Backbone> Denoiser for Preconditioned<B> {
@@ -178,6 +191,53 @@ mod tests {
         assert_eq!(train(3), train(3));
         assert_ne!(train(3), train(4));
         assert_ne!(train(3), denoiser.denoise(&x, &sigma, &Cond::none()));
+    }
+
+    #[test]
+    fn channels_beyond_those_of_the_images_are_ignored() {
+        let (x, sigma) = images();
+        let network = StubBackbone::new(Device::Cpu);
+        let padded =
+            Preconditioned::new(Channels { count: 6, network }, Preconditioning::default());
+        let network = stub(Preconditioning::default());
+        let denoise = |network: &dyn Denoiser| network.denoise(&x, &sigma, &Cond::none());
+        assert_eq!(denoise(&padded), denoise(&network));
+    }
+
+    #[test]
+    #[should_panic(expected = "answers with 2 channels, but images have 3")]
+    fn fewer_channels_than_those_of_the_images_are_refused() {
+        let (x, sigma) = images();
+        let network = Channels { count: 2, network: StubBackbone::new(Device::Cpu) };
+        let network = Preconditioned::new(network, Preconditioning::default());
+        let _ = network.denoise(&x, &sigma, &Cond::none());
+    }
+
+    /// A network whose answer is followed by other channels, and cut to `count`.
+    struct Channels {
+        count: i64,
+        network: StubBackbone,
+    }
+
+    impl Backbone for Channels {
+        fn forward(
+            &self,
+            x: &Tensor,
+            c_noise: &Tensor,
+            cond: &Cond,
+            dropout: Option<&mut Noise>,
+        ) -> Tensor {
+            let output = self.network.forward(x, c_noise, cond, dropout);
+            Tensor::cat(&[&output, &(&output + 1.0)], 1).narrow(1, 0, self.count)
+        }
+
+        fn parameters(&self) -> &Parameters {
+            self.network.parameters()
+        }
+
+        fn twin(&self) -> Box<dyn Backbone> {
+            self.network.twin()
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::builder::Builder;
+use crate::dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
 use crate::guided_unet::{GuidedUnet, GuidedUnetConfig};
 use crate::shift_unet::{ShiftUnet, ShiftUnetConfig};
 use crate::song_unet::{SongUnet, SongUnetConfig};
@@ -16,6 +17,8 @@ use tch::Device;
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     SongUnet(SongUnetConfig),
+    /// ADM, as EDM trains it.
+    DhariwalUnet(DhariwalUnetConfig),
     /// ADM with the names of guided-diffusion and `consistency_models`.
     GuidedUnet(GuidedUnetConfig),
     /// SFERD's student with its gradient branch.
@@ -69,6 +72,7 @@ impl Architecture {
     fn with(&self, builder: Builder<'_>) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Self::SongUnet(config) => Box::new(SongUnet::build(config, builder)?),
+            Self::DhariwalUnet(config) => Box::new(DhariwalUnet::build(config, builder)?),
             Self::GuidedUnet(config) => Box::new(GuidedUnet::build(config, builder)?),
             Self::ShiftUnet(config) => Box::new(ShiftUnet::build(config, builder)?),
         })

@@ -91,11 +91,14 @@ impl<'n> Builder<'n> {
 
     /// A table of standard normal values times `scale`.
     pub(crate) fn normal(&mut self, name: &str, shape: &[i64], scale: f64) -> Tensor {
-        let values = match &mut self.values {
-            Values::Drawn(noise) => noise.normal(shape) * scale,
-            _ => self.full(shape, 0.0),
-        };
+        let values = self.normal_values(shape, scale);
         self.parameters.trainable(name, values)
+    }
+
+    /// The same, never trained: a constant that no configuration implies.
+    pub(crate) fn normal_buffer(&mut self, name: &str, shape: &[i64], scale: f64) -> Tensor {
+        let values = self.normal_values(shape, scale);
+        self.parameters.buffer(name, values)
     }
 
     /// Values that are all the same at first, such as a normalization's scale.
@@ -154,6 +157,14 @@ impl<'n> Builder<'n> {
     fn uniform(&mut self, shape: &[i64], limit: f64) -> Tensor {
         match &mut self.values {
             Values::Drawn(noise) if limit > 0.0 => (noise.uniform(shape) * 2.0 - 1.0) * limit,
+            _ => self.full(shape, 0.0),
+        }
+    }
+
+    /// `N(0, scale²)`, where values are drawn.
+    fn normal_values(&mut self, shape: &[i64], scale: f64) -> Tensor {
+        match &mut self.values {
+            Values::Drawn(noise) => noise.normal(shape) * scale,
             _ => self.full(shape, 0.0),
         }
     }

@@ -55,10 +55,31 @@ pub enum Error {
         /// The groups they do not split into.
         groups: i64,
     },
+    /// Attention whose channels do not split into its heads.
+    #[error(
+        "layer `{layer}` has {channels} channels, which its {heads} attention heads of about 64 channels do not divide; \
+         choose `model_channels` a multiple of 64"
+    )]
+    IndivisibleHeads {
+        /// The layer.
+        layer: String,
+        /// Its channels.
+        channels: i64,
+        /// The heads they do not split into.
+        heads: i64,
+    },
+    /// A filter that cannot halve and double the resolution.
+    #[error(
+        "`resample_filter` is {taps:?}; it must have 2 to 16 taps, an even number, none beyond 65536, and a sum above 0"
+    )]
+    BadFilter {
+        /// The taps.
+        taps: Vec<i64>,
+    },
     /// An odd number of channels for the noise embedding, which is half sines and half cosines.
     #[error(
-        "the noise embedding has {channels} channels, `model_channels` times `channel_mult_noise`; \
-         half of them are sines and half cosines, so the number must be even"
+        "the noise embedding has {channels} channels, half of them sines and half cosines; \
+         choose an even `model_channels`"
     )]
     OddEmbedding {
         /// The number of channels.

@@ -1,6 +1,6 @@
 //! Diffusion U-Nets on libtorch with the official state-dict names.
 //!
-//! [`SongUnet`] is the raw network `F(x, c_noise)`; a preconditioning from `diffusion-schedule` around it makes a
+//! [`SongUnet`] (DDPM++, NCSN++) and [`DhariwalUnet`] (ADM) are raw networks `F(x, c_noise)`; a preconditioning from `diffusion-schedule` around it makes a
 //! denoiser. [`ModelConfig`] names such a pair, and [`save`] and [`load`] keep it in one safetensors file that says how
 //! to build it again.
 //!
@@ -30,15 +30,19 @@ mod architecture;
 mod blocks;
 mod builder;
 mod check;
+mod dhariwal_unet;
 mod error;
 mod guided_unet;
 mod model_file;
 mod shift_unet;
 mod song_unet;
+mod trunk;
 
 pub use architecture::Architecture;
+pub use dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
 pub use error::{Error, Result};
 pub use guided_unet::{GuidedFlavor, GuidedUnet, GuidedUnetConfig};
 pub use model_file::{ModelConfig, load, save};
 pub use shift_unet::{ShiftUnet, ShiftUnetConfig};
-pub use song_unet::{DecoderType, EmbeddingType, EncoderType, SongUnet, SongUnetConfig};
+pub use song_unet::{EmbeddingType, SongUnet, SongUnetConfig};
+pub use trunk::{DecoderType, EncoderType};

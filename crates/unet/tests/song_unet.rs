@@ -151,6 +151,7 @@ fn taps_show_every_layer_in_order() {
         "dec.8x8_up",
         "dec.8x8_block0",
         "dec.8x8_block1",
+        "dec.8x8_aux_conv",
     ];
     assert_eq!(names, layers.map(|layer| format!("model.{layer}")));
 }

@@ -1,6 +1,6 @@
 //! Names, shapes and order of the parameters against the official state dicts.
 
-use unet::{Architecture, GuidedUnetConfig, ShiftUnetConfig, SongUnetConfig};
+use unet::{Architecture, DhariwalUnetConfig, GuidedUnetConfig, ShiftUnetConfig, SongUnetConfig};
 
 /// `parameters`: trained values, without buffers.
 fn check(architecture: &Architecture, list: &str, parameters: u64) {
@@ -35,6 +35,38 @@ fn ddpmpp_cifar10_with_classes() {
 fn ddpmpp_for_images_of_64_pixels() {
     let list = include_str!("state_dicts/edm_ddpmpp_64.txt");
     check(&song_unet(SongUnetConfig::ffhq64()), list, 61_805_571);
+}
+
+#[test]
+fn ncsnpp_cifar10_unconditional() {
+    let list = include_str!("state_dicts/edm_ncsnpp_cifar_uncond.txt");
+    check(&song_unet(SongUnetConfig::cifar10(0).ncsnpp()), list, 56_397_827);
+}
+
+#[test]
+fn ncsnpp_cifar10_with_classes() {
+    let list = include_str!("state_dicts/edm_ncsnpp_cifar_cond.txt");
+    check(&song_unet(SongUnetConfig::cifar10(10).ncsnpp()), list, 56_400_643);
+}
+
+#[test]
+fn ncsnpp_for_images_of_64_pixels() {
+    let list = include_str!("state_dicts/edm_ncsnpp_64.txt");
+    check(&song_unet(SongUnetConfig::ffhq64().ncsnpp()), list, 62_761_091);
+}
+
+#[test]
+fn adm_imagenet64() {
+    let list = include_str!("state_dicts/edm_adm_64_cond.txt");
+    check(&Architecture::DhariwalUnet(DhariwalUnetConfig::imagenet64()), list, 295_899_267);
+}
+
+#[test]
+fn adm_with_learned_variance_inside_its_preconditioning() {
+    let list = include_str!("state_dicts/edm_iddpm_adm_64_cond.txt");
+    let of_network = list.strip_prefix("u [1001] float32\n").expect("the preconditioning's table");
+    let config = DhariwalUnetConfig::imagenet64().with_learned_variance();
+    check(&Architecture::DhariwalUnet(config), of_network, 295_904_454);
 }
 
 fn guided_unet(config: GuidedUnetConfig) -> Architecture {

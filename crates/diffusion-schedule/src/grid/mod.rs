@@ -1,8 +1,12 @@
 //! Which noise levels to visit when sampling.
 
 mod karras;
+mod spacing;
+mod timesteps;
 
 pub use karras::KarrasGrid;
+pub use spacing::TimestepSpacing;
+pub use timesteps::{Respacing, TimestepGrid};
 
 /// A rule that places noise levels.
 pub trait Grid {

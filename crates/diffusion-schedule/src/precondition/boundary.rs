@@ -83,4 +83,21 @@ mod tests {
         assert_eq!(shifted.c_in, edm.c_in);
         assert_eq!(shifted.c_noise, edm.c_noise);
     }
+
+    #[test]
+    fn the_scalings_are_those_of_the_released_consistency_models() {
+        // at sigma = 1: 0.25 / (0.998² + 0.25), 0.998 · 0.5 / √1.25, 1 / √1.25; `c_in` knows no `sigma_min`
+        let c = Boundary::default().coefficients(&Tensor::from_slice(&[1.0]));
+        for (found, expected) in [
+            (c.c_skip, 0.200_641_410_460_961_6),
+            (c.c_out, 0.446_319_168_308_958),
+            (c.c_in, 0.894_427_190_999_915_9),
+            (c.c_noise, 0.0),
+        ] {
+            assert!((found.double_value(&[0]) - expected).abs() < 1e-7, "{found:?}");
+        }
+        // their time argument, 1000 · ln(sigma + 1e-44) / 4, is 1000 times `c_noise`
+        let c = Boundary::default().coefficients(&Tensor::from_slice(&[80.0]));
+        assert!((1000.0 * c.c_noise.double_value(&[0]) - 1_095.506_658_668_478).abs() < 1e-3);
+    }
 }

@@ -1,6 +1,9 @@
 //! The preconditioning of improved DDPM networks.
 
-use super::{Coefficients, Precondition};
+use super::{Coefficients, Precondition, table_for};
+use crate::Result;
+use crate::process::{bounded_steps, check_steps};
+use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
 use tch::{Kind, Tensor};
 
@@ -26,14 +29,21 @@ use tch::{Kind, Tensor};
 /// assert_eq!(index, 0);
 /// assert!((sigma / 20291.0 - 1.0).abs() < 1e-3);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct IDdpm {
-    u: Vec<f64>,
+    /// The number of levels; 1 to 100,000.
+    #[serde(deserialize_with = "bounded_steps")]
+    pub m: usize,
+    /// The limit of the step between neighbors.
+    pub c_1: f64,
+    /// The shift of the cosine.
+    pub c_2: f64,
 }
 
 impl Default for IDdpm {
     fn default() -> Self {
-        Self::new(1000, 0.001, 0.008)
+        Self { m: 1000, c_1: 0.001, c_2: 0.008 }
     }
 }
 
@@ -44,47 +54,55 @@ impl IDdpm {
     /// If `m` is 0.
     pub fn new(m: usize, c_1: f64, c_2: f64) -> Self {
         assert!(m > 0, "a table of noise levels needs at least 1 level");
+        Self { m, c_1, c_2 }
+    }
+
+    /// Checks that the table can be computed.
+    ///
+    /// # Errors
+    /// [`Error::ProcessSteps`](crate::Error::ProcessSteps) for a number of levels outside of 1 to 100,000.
+    pub fn validate(&self) -> Result<()> {
+        check_steps(self.m, 1)
+    }
+
+    /// The levels, highest first, and a final 0: `m + 1` values.
+    pub fn u(&self) -> Vec<f64> {
+        let Self { m, c_1, c_2 } = *self;
         let a = |j: usize| (FRAC_PI_2 * j as f64 / m as f64 / (1.0 + c_2)).sin().powi(2);
         let mut u = vec![0.0; m + 1];
         for j in (1..=m).rev() {
             let ratio = (a(j - 1) / a(j)).max(c_1);
             u[j - 1] = ((u[j] * u[j] + 1.0) / ratio - 1.0).sqrt();
         }
-        Self { u }
-    }
-
-    /// The levels, highest first, and a final 0: `m + 1` values.
-    pub fn u(&self) -> Vec<f64> {
-        self.u.clone()
+        u
     }
 
     /// The nearest level and its index in [`IDdpm::u`].
     pub fn round(&self, sigma: f64) -> (usize, f64) {
-        let nearest = |a: &(usize, &f64), b: &(usize, &f64)| {
+        let nearest = |a: &(usize, f64), b: &(usize, f64)| {
             (sigma - a.1).abs().total_cmp(&(sigma - b.1).abs())
         };
-        let (index, &level) =
-            self.u.iter().enumerate().min_by(nearest).expect("the table is not empty");
-        (index, level)
+        self.u().into_iter().enumerate().min_by(nearest).expect("the table is not empty")
     }
 }
 
 impl Precondition for IDdpm {
     fn coefficients(&self, sigma: &Tensor) -> Coefficients {
         let sigma = sigma.to_kind(Kind::Double);
-        let u = Tensor::from_slice(&self.u).to_device(sigma.device());
+        let u = table_for(&sigma, &self.u());
         let index = (sigma.unsqueeze(-1) - u).abs().argmin(-1, false).to_kind(Kind::Double);
         Coefficients {
             c_skip: sigma.ones_like(),
             c_out: sigma.neg(),
             c_in: (sigma.square() + 1.0).rsqrt(),
-            c_noise: index.neg() + (self.u.len() as f64 - 2.0),
+            c_noise: index.neg() + (self.m as f64 - 1.0),
         }
         .to_float()
     }
 
     fn sigma_range(&self) -> (f64, f64) {
-        (self.u[self.u.len() - 2], self.u[0])
+        let u = self.u();
+        (u[self.m - 1], u[0])
     }
 }
 
@@ -102,7 +120,7 @@ mod tests {
     #[test]
     fn every_level_rounds_to_itself() {
         let iddpm = IDdpm::default();
-        for (index, &sigma) in iddpm.u.iter().enumerate() {
+        for (index, &sigma) in iddpm.u().iter().enumerate() {
             assert_eq!(iddpm.round(sigma), (index, sigma));
         }
     }
@@ -110,8 +128,16 @@ mod tests {
     #[test]
     fn the_noise_argument_is_the_step_number() {
         let iddpm = IDdpm::default();
-        let sigma = Tensor::from_slice(&[iddpm.u[0], iddpm.u[999] * 1.01, iddpm.u[600]]);
+        let u = iddpm.u();
+        let sigma = Tensor::from_slice(&[u[0], u[999] * 1.01, u[600]]);
         let c_noise = Vec::<f32>::try_from(iddpm.coefficients(&sigma).c_noise).unwrap();
         assert_eq!(c_noise, [999.0, 0.0, 399.0]);
+    }
+
+    #[test]
+    fn tables_that_no_memory_holds_are_refused() {
+        assert_eq!(toml::from_str::<IDdpm>("m = 1000").unwrap(), IDdpm::default());
+        assert!(toml::from_str::<IDdpm>("m = 0").is_err());
+        assert!(toml::from_str::<IDdpm>("m = 4000000000").is_err());
     }
 }

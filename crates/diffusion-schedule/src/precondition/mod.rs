@@ -3,15 +3,19 @@
 use tch::{Kind, Tensor};
 
 mod boundary;
+mod discrete;
 mod edm;
 mod iddpm;
 mod preconditioning;
+mod ve;
 mod vp;
 
 pub use boundary::Boundary;
+pub use discrete::{Discrete, TimestepRule};
 pub use edm::Edm;
 pub use iddpm::IDdpm;
 pub use preconditioning::Preconditioning;
+pub use ve::Ve;
 pub use vp::Vp;
 
 /// The four functions of a noise level that turn a raw network `F` into a denoiser.
@@ -43,6 +47,11 @@ impl Coefficients {
             c_noise: self.c_noise.to_kind(Kind::Float),
         }
     }
+}
+
+/// A table of levels beside `sigma`. The copy is queued like any other work: nothing waits for the device.
+fn table_for(sigma: &Tensor, levels: &[f64]) -> Tensor {
+    Tensor::from_slice(levels).to_device_(sigma.device(), Kind::Double, true, false)
 }
 
 /// A choice of the four preconditioning functions.

@@ -1,6 +1,7 @@
 //! Preconditionings by name, for configurations and checkpoints.
 
-use super::{Boundary, Coefficients, Edm, Precondition, Vp};
+use super::{Boundary, Coefficients, Discrete, Edm, IDdpm, Precondition, Ve, Vp};
+use crate::Result;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -21,6 +22,13 @@ pub enum Preconditioning {
     Edm(Edm),
     /// That of noise-predicting networks of the continuous VP process.
     Vp(Vp),
+    /// That of variance-exploding score networks.
+    Ve(Ve),
+    /// That of improved DDPM networks, as EDM wraps them.
+    #[serde(rename = "iddpm")]
+    IDdpm(IDdpm),
+    /// That of networks that take a timestep: DDPM, guided-diffusion, diffusers.
+    Discrete(Discrete),
     /// The shifted one of consistency models.
     Boundary(Boundary),
 }
@@ -31,33 +39,59 @@ impl Default for Preconditioning {
     }
 }
 
-impl Precondition for Preconditioning {
-    fn coefficients(&self, sigma: &Tensor) -> Coefficients {
+impl Preconditioning {
+    /// Checks that the coefficients can be computed.
+    ///
+    /// # Errors
+    /// As [`Discrete::validate`] and [`IDdpm::validate`]; the others have no settings that could be impossible.
+    pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Edm(edm) => edm.coefficients(sigma),
-            Self::Vp(vp) => vp.coefficients(sigma),
-            Self::Boundary(boundary) => boundary.coefficients(sigma),
+            Self::Discrete(discrete) => discrete.validate(),
+            Self::IDdpm(iddpm) => iddpm.validate(),
+            Self::Edm(_) | Self::Vp(_) | Self::Ve(_) | Self::Boundary(_) => Ok(()),
         }
     }
 
-    fn sigma_range(&self) -> (f64, f64) {
+    /// The preconditioning of that name.
+    fn named(&self) -> &dyn Precondition {
         match self {
-            Self::Edm(edm) => edm.sigma_range(),
-            Self::Vp(vp) => vp.sigma_range(),
-            Self::Boundary(boundary) => boundary.sigma_range(),
+            Self::Edm(edm) => edm,
+            Self::Vp(vp) => vp,
+            Self::Ve(ve) => ve,
+            Self::IDdpm(iddpm) => iddpm,
+            Self::Discrete(discrete) => discrete,
+            Self::Boundary(boundary) => boundary,
         }
+    }
+}
+
+impl Precondition for Preconditioning {
+    fn coefficients(&self, sigma: &Tensor) -> Coefficients {
+        self.named().coefficients(sigma)
+    }
+
+    fn sigma_range(&self) -> (f64, f64) {
+        self.named().sigma_range()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DiscreteVp, Prediction, TimestepRule};
 
     #[test]
     fn every_kind_round_trips_through_json() {
         for preconditioning in [
             Preconditioning::Edm(Edm { sigma_data: 0.3 }),
             Preconditioning::Vp(Vp { m: 500, ..Vp::default() }),
+            Preconditioning::Ve(Ve { sigma_max: 50.0, ..Ve::default() }),
+            Preconditioning::IDdpm(IDdpm { m: 500, ..IDdpm::default() }),
+            Preconditioning::Discrete(Discrete {
+                process: DiscreteVp::cosine(4000),
+                prediction: Prediction::VPrediction,
+                timestep: TimestepRule::Interpolated,
+            }),
             Preconditioning::Boundary(Boundary::default()),
         ] {
             let text = serde_json::to_string(&preconditioning).unwrap();
@@ -75,8 +109,23 @@ mod tests {
             r#"{"kind": "edm", "sigma_min": 0.002}"#,
             r#"{"kind": "vp", "sigma_data": 0.5}"#,
             r#"{"kind": "boundary", "epsilon": 0.002}"#,
+            r#"{"kind": "iddpm", "steps": 1000}"#,
+            r#"{"kind": "discrete", "steps": 1000}"#,
+            r#"{"kind": "discrete", "process": {"steps": 99999999999}}"#,
         ] {
             assert!(read(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn impossible_processes_are_found() {
+        let steps = |steps| {
+            let process = DiscreteVp { steps, ..DiscreteVp::default() };
+            Preconditioning::Discrete(Discrete { process, ..Discrete::default() }).validate()
+        };
+        assert!(steps(1000).is_ok() && steps(1).is_err());
+        let levels = |m| Preconditioning::IDdpm(IDdpm { m, ..IDdpm::default() }).validate();
+        assert!(levels(1000).is_ok() && levels(0).is_err() && levels(usize::MAX).is_err());
+        assert!(Preconditioning::default().validate().is_ok());
     }
 }

@@ -3,7 +3,7 @@
 use super::{Replayed, config};
 use crate::{Error, Result};
 use diffusion_core::{Backbone, Cond, Denoiser, shape};
-use diffusion_schedule::{Edm, Precondition, Preconditioned, Preconditioning, Vp};
+use diffusion_schedule::{Edm, IDdpm, Precondition, Preconditioned, Preconditioning, Ve, Vp};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 use testkit::{GoldenCase, formula};
@@ -42,7 +42,15 @@ fn network(case: &GoldenCase) -> Result<Preconditioned<SongUnet>> {
     let preconditioning = match &case.description()["precond"] {
         Value::String(name) if name == "EDMPrecond" => Preconditioning::Edm(Edm::default()),
         Value::String(name) if name == "VPPrecond" => Preconditioning::Vp(Vp::default()),
-        other => return Err(unsupported("precond", other, "EDMPrecond and VPPrecond")),
+        Value::String(name) if name == "VEPrecond" => Preconditioning::Ve(Ve::default()),
+        Value::String(name) if name == "iDDPMPrecond" => Preconditioning::IDdpm(IDdpm::default()),
+        other => {
+            return Err(unsupported(
+                "precond",
+                other,
+                "EDM's: EDMPrecond, VPPrecond, VEPrecond, iDDPMPrecond",
+            ));
+        }
     };
     let model = &case.config()["model_type"];
     if model != "SongUNet" {

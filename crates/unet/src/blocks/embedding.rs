@@ -38,9 +38,17 @@ impl PositionalEmbedding {
     /// `[B]` to `[B, channels]`.
     pub(crate) fn forward(&self, c_noise: &Tensor) -> Tensor {
         let angles = c_noise.to_kind(Kind::Float).outer(&self.freqs);
-        match self.order {
-            Order::SinCos => Tensor::cat(&[angles.sin(), angles.cos()], 1),
-            Order::CosSin => Tensor::cat(&[angles.cos(), angles.sin()], 1),
+        self.order.join(&angles)
+    }
+}
+
+impl Order {
+    /// Sines and cosines of `[B, n]` as `[B, 2 n]`.
+    pub(crate) fn join(self, angles: &Tensor) -> Tensor {
+        let (sines, cosines) = (angles.sin(), angles.cos());
+        match self {
+            Self::SinCos => Tensor::cat(&[sines, cosines], 1),
+            Self::CosSin => Tensor::cat(&[cosines, sines], 1),
         }
     }
 }

@@ -2,8 +2,12 @@
 
 mod attend;
 mod attention;
+mod block_style;
+mod condition;
 mod conv;
 mod embedding;
+mod fourier;
+mod fused_down;
 mod group_norm;
 mod guided_attention;
 mod guided_block;
@@ -13,12 +17,17 @@ mod pass;
 mod pointwise;
 mod qkv;
 mod resample;
+mod resampler;
 mod segment;
 mod unet_block;
 
 pub(crate) use attend::attend;
+pub(crate) use block_style::{BlockStyle, edm_groups};
+pub(crate) use condition::{hide_rows, rows_or_zeros};
 pub(crate) use conv::Conv2d;
 pub(crate) use embedding::{Order, PositionalEmbedding};
+pub(crate) use fourier::FourierEmbedding;
+pub(crate) use fused_down::FusedDown;
 pub(crate) use group_norm::GroupNorm;
 pub(crate) use guided_attention::{GuidedAttention, GuidedAttentionShape};
 pub(crate) use guided_block::{
@@ -30,5 +39,6 @@ pub(crate) use pass::{Pass, unbroken};
 pub(crate) use pointwise::Pointwise;
 pub(crate) use qkv::QkvOrder;
 pub(crate) use resample::Resample;
+pub(crate) use resampler::Resampler;
 pub(crate) use segment::{Block, Segment};
-pub(crate) use unet_block::{BlockShape, UnetBlock, edm_groups, edm_norm};
+pub(crate) use unet_block::{BlockShape, UnetBlock};

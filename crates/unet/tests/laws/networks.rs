@@ -3,8 +3,8 @@
 use diffusion_core::{AttentionTaps, Backbone, Cond, FeatureTaps, Noise, Parameter};
 use tch::{Device, Tensor};
 use unet::{
-    GuidedFlavor, GuidedUnet, GuidedUnetConfig, ShiftUnet, ShiftUnetConfig, SongUnet,
-    SongUnetConfig,
+    DecoderType, DhariwalUnet, DhariwalUnetConfig, EncoderType, GuidedFlavor, GuidedUnet,
+    GuidedUnetConfig, ShiftUnet, ShiftUnetConfig, SongUnet, SongUnetConfig,
 };
 
 /// A network of this crate.
@@ -40,7 +40,9 @@ impl Subject {
 
 /// One of each.
 pub(crate) fn all() -> Vec<Subject> {
-    vec![ddpmpp(), guided_diffusion(), consistency_model(), shift_unet()]
+    let edm = [ddpmpp(), ncsnpp(), input_and_output_skips(), adm()];
+    let guided = [guided_diffusion(), consistency_model(), shift_unet()];
+    edm.into_iter().chain(guided).collect()
 }
 
 fn subject(name: &'static str, network: impl Network + 'static, x: Tensor, cond: Cond) -> Subject {
@@ -61,7 +63,20 @@ fn wake(network: &impl Backbone) {
 }
 
 fn ddpmpp() -> Subject {
-    let config = SongUnetConfig {
+    song_unet("DDPM++", small_song_unet())
+}
+
+fn ncsnpp() -> Subject {
+    song_unet("NCSN++", small_song_unet().ncsnpp())
+}
+
+fn input_and_output_skips() -> Subject {
+    let (encoder_type, decoder_type) = (EncoderType::Skip, DecoderType::Skip);
+    song_unet("skips", SongUnetConfig { encoder_type, decoder_type, ..small_song_unet().ncsnpp() })
+}
+
+fn small_song_unet() -> SongUnetConfig {
+    SongUnetConfig {
         img_resolution: 8,
         label_dim: 3,
         augment_dim: 9,
@@ -71,12 +86,37 @@ fn ddpmpp() -> Subject {
         attn_resolutions: vec![4],
         dropout: 0.3,
         ..SongUnetConfig::default()
-    };
+    }
+}
+
+fn song_unet(name: &'static str, config: SongUnetConfig) -> Subject {
     let network = SongUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap();
+    let (x, cond) = images_of_classes();
+    subject(name, network, x, cond)
+}
+
+fn adm() -> Subject {
+    let config = DhariwalUnetConfig {
+        img_resolution: 8,
+        label_dim: 3,
+        augment_dim: 9,
+        model_channels: 64,
+        channel_mult: vec![1, 2],
+        num_blocks: 1,
+        attn_resolutions: vec![4],
+        dropout: 0.3,
+        ..DhariwalUnetConfig::default()
+    };
+    let network = DhariwalUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap();
+    let (x, cond) = images_of_classes();
+    subject("ADM", network, x, cond)
+}
+
+fn images_of_classes() -> (Tensor, Cond) {
     let mut noise = Noise::new(3);
     let augment = noise.normal(&[2, 9]);
     let cond = Cond::classes(&[0, 2], 3, Device::Cpu).unwrap().with_augment(augment);
-    subject("DDPM++", network, noise.normal(&[2, 3, 8, 8]), cond)
+    (noise.normal(&[2, 3, 8, 8]), cond)
 }
 
 /// Residual blocks resample; scales and shifts; the legacy order; twice as many channels out.
