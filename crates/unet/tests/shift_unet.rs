@@ -48,7 +48,7 @@ fn the_first_of_the_pair_is_the_students_answer_whatever_the_code() {
     let (prediction, gradient) = pair(&network, &input, None);
     let alone = network.forward(&input.x, &input.c_noise, &Cond::none(), None);
     assert_eq!(prediction, alone);
-    input.z = input.z * -1.0;
+    input.z = input.z.neg();
     let (again, other) = pair(&network, &input, None);
     assert_eq!(again, alone);
     assert_ne!(other, gradient);

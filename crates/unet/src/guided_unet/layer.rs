@@ -7,7 +7,7 @@ use crate::blocks::{
     guided_norm,
 };
 use crate::builder::{Builder, Init};
-use diffusion_core::{FeatureSite, Part};
+use diffusion_core::FeatureSite;
 use std::ops::ControlFlow;
 use tch::Tensor;
 
@@ -30,12 +30,11 @@ enum Module {
 impl Layer {
     pub(crate) fn new(
         builder: &mut Builder<'_>,
-        part: Part,
         name: &str,
         row: &Row,
         style: GuidedBlockStyle,
     ) -> Self {
-        builder.enter(part);
+        builder.enter(row.part);
         let site = builder.feature_site(name);
         let module = |(idx, shape): (usize, &ModuleShape)| {
             Module::new(builder, &format!("{name}.{idx}"), *shape, style)
@@ -46,12 +45,11 @@ impl Layer {
     /// The layers `name.0`, `name.1` and so on.
     pub(crate) fn list(
         builder: &mut Builder<'_>,
-        part: Part,
         name: &str,
         rows: &[Row],
         style: GuidedBlockStyle,
     ) -> Vec<Self> {
-        let layer = |(idx, row)| Self::new(builder, part, &format!("{name}.{idx}"), row, style);
+        let layer = |(idx, row)| Self::new(builder, &format!("{name}.{idx}"), row, style);
         rows.iter().enumerate().map(layer).collect()
     }
 

@@ -3,12 +3,13 @@
 use super::config::GuidedUnetConfig;
 use super::resize::ResizeShape;
 use crate::blocks::{GuidedAttentionShape, GuidedBlockShape, Resample};
+use diffusion_core::Part;
 
 /// One entry of `input_blocks` or `output_blocks`, or `middle_block`, before it has tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// The level whose resolution the output has; 0 is the finest.
-    pub(crate) level: usize,
+    /// The half of the network, or what is between them.
+    pub(crate) part: Part,
     /// Its modules, evaluated one after the other; their official names are their indices.
     pub(crate) modules: Vec<ModuleShape>,
 }
@@ -44,7 +45,7 @@ impl Layout {
         let channels = config.level_channels(coarsest);
         let block = || block([channels; 2], Resample::Keep);
         let attention = attention(config, channels, config.heads(channels));
-        let middle = Row { level: coarsest, modules: vec![block(), attention, block()] };
+        let middle = Row { part: Part::Bottleneck, modules: vec![block(), attention, block()] };
         let output = output(config, outputs, channels);
         Self { input, middle, output }
     }
@@ -64,7 +65,8 @@ impl Layout {
 fn input(config: &GuidedUnetConfig) -> (Vec<Row>, Vec<i64>) {
     let mut channels = config.level_channels(0);
     let conv = ModuleShape::Conv([config.in_channels, channels]);
-    let mut rows = vec![Row { level: 0, modules: vec![conv] }];
+    let row = |modules| Row { part: Part::Encoder, modules };
+    let mut rows = vec![row(vec![conv])];
     let mut outputs = vec![channels];
     for level in 0..config.channel_mult.len() {
         let width = config.level_channels(level);
@@ -73,13 +75,13 @@ fn input(config: &GuidedUnetConfig) -> (Vec<Row>, Vec<i64>) {
             if config.attends(level) {
                 modules.push(attention(config, width, config.heads(width)));
             }
-            rows.push(Row { level, modules });
+            rows.push(row(modules));
             outputs.push(width);
             channels = width;
         }
         if level + 1 < config.channel_mult.len() {
             let down = resampling(config, channels, Resample::Down);
-            rows.push(Row { level: level + 1, modules: vec![down] });
+            rows.push(row(vec![down]));
             outputs.push(channels);
         }
     }
@@ -97,11 +99,10 @@ fn output(config: &GuidedUnetConfig, mut skips: Vec<i64>, mut channels: i64) -> 
             if config.attends(level) {
                 modules.push(attention(config, width, config.heads_of_decoder(width)));
             }
-            let ends_level = idx == config.num_res_blocks && level > 0;
-            if ends_level {
+            if idx == config.num_res_blocks && level > 0 {
                 modules.push(resampling(config, width, Resample::Up));
             }
-            rows.push(Row { level: level - usize::from(ends_level), modules });
+            rows.push(Row { part: Part::Decoder, modules });
             channels = width;
         }
     }

@@ -1,11 +1,13 @@
 //! ADM as guided-diffusion and consistency models have it.
 
+mod adm_names;
 mod config;
 mod embedding;
 mod layer;
 mod layout;
 mod presets;
 mod resize;
+mod to_adm;
 
 pub use config::{GuidedFlavor, GuidedUnetConfig};
 pub(crate) use embedding::TimeEmbedding;
@@ -17,7 +19,7 @@ use crate::blocks::{Pass, unbroken};
 use crate::builder::{Builder, Built, channels_last};
 use diffusion_core::{
     AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, Part, shape,
+    FeatureTaps, Noise, Parameters, shape,
 };
 use embedding::ClassTable;
 use std::cell::Cell;
@@ -92,12 +94,9 @@ impl GuidedUnet {
         let table = |classes| ClassTable::new(&mut builder, classes, config.emb_channels());
         let classes = config.num_classes.map(table);
         let style = config.style();
-        let encoder =
-            Layer::list(&mut builder, Part::Encoder, "input_blocks", &layout.input, style);
-        let (part, name) = (Part::Bottleneck, "middle_block");
-        let middle = Layer::new(&mut builder, part, name, &layout.middle, style);
-        let layers =
-            Layer::list(&mut builder, Part::Decoder, "output_blocks", &layout.output, style);
+        let encoder = Layer::list(&mut builder, "input_blocks", &layout.input, style);
+        let middle = Layer::new(&mut builder, "middle_block", &layout.middle, style);
+        let layers = Layer::list(&mut builder, "output_blocks", &layout.output, style);
         let channels = [config.level_channels(0), config.out_channels];
         let readout = Readout::new(&mut builder, "out", channels);
         let Built { parameters, feature_sites, attention_sites } = builder.finish();
@@ -129,11 +128,12 @@ impl GuidedUnet {
     ) -> ControlFlow<(), Tensor> {
         self.assert_image(x);
         shape::assert_per_image("c_noise", c_noise, x);
-        let mut emb = self.time.forward(c_noise);
+        let emb = self.time.forward(c_noise);
         pass.show(&self.time_site, &emb)?;
-        if let Some(classes) = &self.classes {
-            emb = emb + classes.forward(cond, x.size()[0]);
-        }
+        let emb = match &self.classes {
+            Some(classes) => emb + classes.forward(cond, x.size()[0]),
+            None => emb,
+        };
         let emb = emb.silu();
         let skips = encode(&self.encoder, &channels_last(x), &[&emb], pass)?;
         self.decoder.forward(skips, &[&emb], pass)

@@ -10,7 +10,7 @@ use crate::builder::{Builder, Built, Init, channels_last};
 use crate::guided_unet::{Decoder, Layer, Layout, Readout, TimeEmbedding, encode};
 use diffusion_core::{
     AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameter, Parameters, Part, shape,
+    FeatureTaps, Noise, Parameter, Parameters, shape,
 };
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -93,15 +93,11 @@ impl ShiftUnet {
         let time_site = builder.feature_site("time_embed");
         let through = [config.latent_dim, student.emb_channels()];
         let code = Linear::new(&mut builder, "label_emb", through, Init::FanIn);
-        let encoder = Layer::list(&mut builder, Part::Encoder, "input_blocks", &layout.input, own);
-        let [middle, shift_middle] =
-            [("middle_block", own), ("shift_middle_block", doubled)].map(|(name, style)| {
-                Layer::new(&mut builder, Part::Bottleneck, name, &layout.middle, style)
-            });
+        let encoder = Layer::list(&mut builder, "input_blocks", &layout.input, own);
+        let [middle, shift_middle] = [("middle_block", own), ("shift_middle_block", doubled)]
+            .map(|(name, style)| Layer::new(&mut builder, name, &layout.middle, style));
         let [layers, shift_layers] = [("output_blocks", own), ("shift_output_blocks", doubled)]
-            .map(|(name, style)| {
-                Layer::list(&mut builder, Part::Decoder, name, &layout.output, style)
-            });
+            .map(|(name, style)| Layer::list(&mut builder, name, &layout.output, style));
         let channels = [student.level_channels(0), config.input_channel];
         let [readout, shift_readout] =
             ["out", "shift_out"].map(|name| Readout::new(&mut builder, name, channels));
