@@ -19,7 +19,7 @@ pub(crate) fn probability(field: &'static str, value: f64) -> Result<()> {
 
 /// The taps of a filter that halves and doubles: pairs of them, so that pixels stay where they are, and a sum to divide by.
 pub(crate) fn resample_filter(taps: &[i64]) -> Result<()> {
-    let is_even = (2..=16).contains(&taps.len()) && taps.len() % 2 == 0;
+    let is_even = (2..=16).contains(&taps.len()) && taps.len().is_multiple_of(2);
     let is_bounded = taps.iter().all(|tap| (-(1 << 16)..=1 << 16).contains(tap));
     if is_even && is_bounded && taps.iter().sum::<i64>() > 0 {
         Ok(())

@@ -135,6 +135,15 @@ pub enum Error {
         /// Values of all tensors in the file.
         holds: u64,
     },
+    /// A table of noise levels that is not that of the preconditioning.
+    #[error(
+        "`u` holds other noise levels than the preconditioning computes for `m` = {m}: \
+         the network belongs to another schedule; set the preconditioning's `m`, `c_1` and `c_2`"
+    )]
+    OtherLevels {
+        /// The preconditioning's number of levels.
+        m: usize,
+    },
     /// A model file that does not fit the network it describes, or cannot be read.
     #[error("{path}: {source}")]
     BadModel {

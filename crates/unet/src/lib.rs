@@ -1,8 +1,8 @@
 //! Diffusion U-Nets on libtorch with the official state-dict names.
 //!
-//! [`SongUnet`] (DDPM++, NCSN++) and [`DhariwalUnet`] (ADM) are raw networks `F(x, c_noise)`; a preconditioning from `diffusion-schedule` around it makes a
-//! denoiser. [`ModelConfig`] names such a pair, and [`save`] and [`load`] keep it in one safetensors file that says how
-//! to build it again.
+//! [`SongUnet`] (DDPM++, NCSN++) and [`DhariwalUnet`] (ADM) are raw networks `F(x, c_noise)`; a preconditioning from
+//! `diffusion-schedule` around one makes a denoiser. [`ModelConfig`] names such a pair, and [`save`] and [`load`] keep it
+//! in one safetensors file that says how to build it again.
 //!
 //! # Example
 //! ```
@@ -34,6 +34,7 @@ mod dhariwal_unet;
 mod error;
 mod guided_unet;
 mod model_file;
+mod noise_table;
 mod shift_unet;
 mod song_unet;
 mod trunk;

@@ -1,6 +1,6 @@
 //! Networks in files that say how to build them.
 
-use crate::{Architecture, Error, Result};
+use crate::{Architecture, Error, Result, noise_table};
 use diffusion_core::{Noise, Parameters, tensor_file};
 use diffusion_schedule::{Network, Preconditioned, Preconditioning, SamplerConfig};
 use libtorch_ext::process::release_freed_memory;
@@ -80,12 +80,16 @@ pub fn save(path: &Path, parameters: &Parameters, config: &ModelConfig) -> Resul
 
 /// Reads a model that [`save`] wrote.
 ///
+/// Official tensors with a configuration added to them are read, too: the table `u` of `iDDPMPrecond`, which `save` does
+/// not write, is compared with the preconditioning's and dropped.
+///
 /// # Errors
 /// - [`Error::Core`] if the file cannot be read, is truncated or no safetensors file;
 /// - [`Error::NoConfig`] or [`Error::BadConfig`] if its configuration is missing or cannot be understood;
-/// - [`Error::BadModel`] if the configuration is impossible or that of a far larger network, or names or shapes of the tensors are not its network's.
+/// - [`Error::BadModel`] if the configuration is impossible or that of a far larger network, names or shapes of the tensors are not
+///   its network's, or `u` holds other noise levels than the preconditioning's.
 pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
-    let file = tensor_file::read(path)?;
+    let mut file = tensor_file::read(path)?;
     let json = file.metadata.get(CONFIG).ok_or_else(|| Error::NoConfig { path: path.into() })?;
     let config: ModelConfig = serde_json::from_str(json)
         .map_err(|source| Error::BadConfig { path: path.into(), source })?;
@@ -93,6 +97,7 @@ pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
     let filled = config.check_size(holds).and_then(|()| {
         let backbone = config.architecture.zeroed(device)?;
         let network = Preconditioned::new(backbone, config.preconditioning);
+        noise_table::take_out(&mut file.tensors, &config.preconditioning)?;
         network.parameters().load(file.tensors)?;
         Ok(network)
     });

@@ -30,6 +30,8 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_sampler", edm_sampler::replay),
     ("edm_precond_tables", edm_precond_tables::replay),
     ("edm_ddpmpp", edm_networks::replay),
+    ("edm_ncsnpp", edm_networks::replay),
+    ("edm_adm", edm_networks::replay),
     ("gd", guided_networks::replay),
     ("cm_unet", guided_networks::replay_consistency),
     ("sferd_shift_unet", shift_network::replay),

@@ -16,18 +16,8 @@ use tch::Tensor;
 #[derive(Debug)]
 pub(crate) struct Resampler {
     resample: Resample,
-    form: Form,
-}
-
-/// How a filter is computed.
-#[derive(Debug)]
-enum Form {
-    /// `[1, 1]`, see [`Resample::apply`].
-    Box,
-    /// `[1, 3, 3, 1]`: doubling is linear interpolation, except that the image is zero outside.
-    Linear(Tensor),
-    /// Any other, as a depthwise convolution with `[1, 1, n, n]`.
-    Depthwise(Tensor),
+    /// `[1, 1, n, n]`; none for the box filter `[1, 1]`, which has cheaper forms.
+    filter: Option<Tensor>,
 }
 
 impl Resampler {
@@ -38,72 +28,36 @@ impl Resampler {
         resample: Resample,
         taps: &[i64],
     ) -> Self {
-        let taps: Vec<f64> = taps.iter().map(|&tap| tap as f64).collect();
-        if resample != Resample::Keep {
-            let name = format!("{name}.resample_filter");
-            let _ = builder.buffer(&name, Resample::filter(&taps));
+        if resample == Resample::Keep {
+            return Self { resample, filter: None };
         }
-        let filter = || Resample::filter(&taps).to_device(builder.device());
-        let form = match taps[..] {
-            [1.0, 1.0] => Form::Box,
-            [1.0, 3.0, 3.0, 1.0] => Form::Linear(filter()),
-            _ => Form::Depthwise(filter()),
-        };
-        Self { resample, form }
+        let floats: Vec<f64> = taps.iter().map(|&tap| tap as f64).collect();
+        let filter = Resample::filter(&floats).to_device(builder.device());
+        let _ = builder.buffer(&format!("{name}.resample_filter"), filter.copy());
+        Self { resample, filter: (taps != [1, 1]).then_some(filter) }
     }
 
     /// `[B, C, H, W]` to `[B, C, H', W']`.
     pub(crate) fn apply(&self, x: &Tensor) -> Tensor {
-        match (&self.form, self.resample) {
-            (Form::Box, _) | (_, Resample::Keep) => self.resample.apply(x),
-            (Form::Linear(filter) | Form::Depthwise(filter), Resample::Down) => {
-                depthwise_down(x, filter, self.padding())
-            }
-            (Form::Linear(_), Resample::Up) => linear_up(x),
-            (Form::Depthwise(filter), Resample::Up) => depthwise_up(x, filter, self.padding()),
-        }
+        self.with_padding(x, self.padding())
     }
 
     /// Halves an image that brings [`Resampler::padding`] pixels on each side with it, in the place of zeros.
     pub(crate) fn halve_padded(&self, x: &Tensor) -> Tensor {
-        match &self.form {
-            Form::Box => Resample::Down.apply(x),
-            Form::Linear(filter) | Form::Depthwise(filter) => depthwise_down(x, filter, 0),
+        self.with_padding(x, 0)
+    }
+
+    fn with_padding(&self, x: &Tensor, padding: i64) -> Tensor {
+        match &self.filter {
+            None => self.resample.apply(x),
+            Some(filter) => self.resample.convolve(x, filter, padding),
         }
     }
 
     /// How many pixels beyond the image the filter reaches, on each side.
     pub(crate) fn padding(&self) -> i64 {
-        match &self.form {
-            Form::Box => 0,
-            Form::Linear(filter) | Form::Depthwise(filter) => (filter.size()[3] - 1) / 2,
-        }
+        self.filter.as_ref().map_or(0, |filter| (filter.size()[3] - 1) / 2)
     }
-}
-
-/// The filter for each of the channels of `x`.
-fn for_channels_of(x: &Tensor, filter: &Tensor) -> (Tensor, i64) {
-    let (channels, n) = (x.size()[1], filter.size()[3]);
-    (filter.to_kind(x.kind()).expand([channels, 1, n, n], false), channels)
-}
-
-fn depthwise_down(x: &Tensor, filter: &Tensor, padding: i64) -> Tensor {
-    let (filter, channels) = for_channels_of(x, filter);
-    x.conv2d(&filter, None::<&Tensor>, [2, 2], [padding; 2], [1, 1], channels)
-}
-
-fn depthwise_up(x: &Tensor, filter: &Tensor, padding: i64) -> Tensor {
-    let (filter, channels) = for_channels_of(x, &(filter * 4.0));
-    let none = None::<&Tensor>;
-    x.conv_transpose2d(&filter, none, [2, 2], [padding; 2], [0, 0], channels, [1, 1])
-}
-
-/// Interpolates with a frame of zeros, of which nothing remains but its share in the pixels at the border.
-fn linear_up(x: &Tensor) -> Tensor {
-    let (height, width) = (x.size()[2], x.size()[3]);
-    let framed = x.constant_pad_nd([1, 1, 1, 1]);
-    let doubled = framed.upsample_bilinear2d([2 * height + 4, 2 * width + 4], false, None, None);
-    doubled.narrow(2, 2, 2 * height).narrow(3, 2, 2 * width)
 }
 
 #[cfg(test)]

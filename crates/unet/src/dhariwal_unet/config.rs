@@ -1,4 +1,4 @@
-//! The sizes that make a DhariwalUNet.
+//! The sizes that make a `DhariwalUNet`.
 
 use super::DhariwalUnet;
 use crate::blocks::BlockStyle;

@@ -27,8 +27,8 @@ const PREFIX: &str = "model";
 /// The raw network `F(x, c_noise)`. Names, shapes and order of its [`Parameters`] are those of the official state dict
 /// inside `EDMPrecond`, prefix `model.` included. The buffers `resample_filter` follow from the configuration and are not
 /// read. Inside `iDDPMPrecond` the official state dict begins with a buffer `u`: the noise levels of the preconditioning,
-/// not of the network, which [`IDdpm`](diffusion_schedule::IDdpm) computes. It is no tensor of this network; leave it out
-/// when such a file is loaded.
+/// not of the network, which [`IDdpm`](diffusion_schedule::IDdpm) computes. It is no tensor of this network;
+/// [`load`](crate::load) compares it and drops it.
 ///
 /// Attention heads have 64 channels, rounded up so that the channels split evenly.
 ///

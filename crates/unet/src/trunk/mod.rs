@@ -1,4 +1,4 @@
-//! Encoder and decoder as SongUNet and DhariwalUNet have them.
+//! Encoder and decoder as `SongUNet` and `DhariwalUNet` have them.
 
 mod flow;
 mod layer;
