@@ -2,7 +2,7 @@
 
 use diffusion_core::{Backbone, Cond, Noise};
 use tch::{Device, Kind, Tensor};
-use unet::{GuidedUnet, ShiftUnet, ShiftUnetConfig};
+use unet::{GuidedUnet, GuidedUnetConfig, ShiftUnet, ShiftUnetConfig};
 
 fn config() -> ShiftUnetConfig {
     ShiftUnetConfig {
@@ -113,11 +113,15 @@ fn a_student_that_was_trained_alone_is_taken_over() {
     assert_eq!(prediction, expected);
     assert_ne!(shifted, gradient); // the branch reads the new encoder
 
-    let wider = unet::GuidedUnetConfig { model_channels: 64, ..config().student(8) };
-    let wider = GuidedUnet::zeroed(&wider, Device::Cpu).unwrap();
-    let error = network.copy_student(wider.parameters()).unwrap_err();
-    assert!(error.to_string().contains("time_embed.0.weight"), "{error}");
-    assert_eq!(pair(&network, &input, None).0, expected);
+    for (other, tensor) in [
+        (GuidedUnetConfig { model_channels: 64, ..config().student(8) }, "time_embed.0.weight"),
+        (GuidedUnetConfig { num_classes: Some(10), ..config().student(8) }, "label_emb.weight"),
+    ] {
+        let other = GuidedUnet::zeroed(&other, Device::Cpu).unwrap();
+        let error = network.copy_student(other.parameters()).unwrap_err();
+        assert!(error.to_string().contains(tensor), "{error}");
+        assert_eq!(pair(&network, &input, None).0, expected);
+    }
 }
 
 #[test]

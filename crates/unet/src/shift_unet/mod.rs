@@ -178,7 +178,7 @@ impl ShiftUnet {
     pub fn copy_student(&self, student: &Parameters) -> Result<()> {
         let own = self.branch().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()));
         let new = student.iter().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()));
-        Ok(self.parameters.load(new.chain(own))?)
+        Ok(self.parameters.load(own.chain(new))?)
     }
 
     fn is_student(name: &str) -> bool {
