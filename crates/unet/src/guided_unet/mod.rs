@@ -8,6 +8,7 @@ mod layout;
 mod presets;
 mod resize;
 mod to_adm;
+mod validate;
 
 pub use config::{GuidedFlavor, GuidedUnetConfig};
 pub(crate) use embedding::TimeEmbedding;

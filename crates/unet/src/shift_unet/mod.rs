@@ -1,5 +1,6 @@
 //! SFERD's student with a semantic gradient predictor.
 
+mod branch;
 mod config;
 
 pub use config::ShiftUnetConfig;
@@ -10,7 +11,7 @@ use crate::builder::{Builder, Built, Init, channels_last};
 use crate::guided_unet::{Decoder, Layer, Layout, Readout, TimeEmbedding, encode};
 use diffusion_core::{
     AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameter, Parameters, shape,
+    FeatureTaps, Noise, Parameters, shape,
 };
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -64,10 +65,6 @@ pub struct ShiftUnet {
 }
 
 impl ShiftUnet {
-    /// Patterns that fit the names of the student's tensors and no others: what to freeze in order to train the branch.
-    pub const STUDENT: [&'static str; 5] =
-        ["time_embed.*", "input_blocks.*", "middle_block.*", "output_blocks.*", "out.*"];
-
     /// A network with the official initial weights, drawn from `noise` in the order of the state dict.
     ///
     /// # Errors
@@ -122,68 +119,6 @@ impl ShiftUnet {
     /// The configuration the network was built with.
     pub fn config(&self) -> &ShiftUnetConfig {
         &self.config
-    }
-
-    /// The student's answer and the gradient of the semantic code, in this order.
-    ///
-    /// The gradient shifts the student's clean image by `sigma² / alpha` times itself, and its noise by `-sigma` times
-    /// itself. `dropout`: masks for the gradient's decoder. The layers of the student are evaluated without dropout: they
-    /// are frozen when the branch is trained.
-    ///
-    /// # Shapes
-    /// `x`: `[B, input_channel, H, W]`; `c_noise`: `[B]`; `z`: `[B, latent_dim]`. Returns two tensors like `x`.
-    ///
-    /// # Gradient
-    /// Into `x`, `z` and all weights. Freeze those of [`ShiftUnet::student`] to train the branch alone.
-    ///
-    /// # Panics
-    /// If a shape is another, or height or width cannot be halved once for every level after the first.
-    pub fn forward_with_gradient(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        z: &Tensor,
-        dropout: Option<&mut Noise>,
-    ) -> (Tensor, Tensor) {
-        let (codes, expected) = (z.size(), [x.size()[0], self.config.latent_dim]);
-        assert!(
-            codes == expected,
-            "`z` has shape {codes:?}; this network needs {expected:?}: [images, latent_dim]"
-        );
-        let recomputes = self.recomputes.get();
-        let mut pass = Pass::new(None).recomputing(recomputes);
-        let (emb, skips) = unbroken(self.encode(x, c_noise, &mut pass));
-        let features = skips.iter().map(Tensor::shallow_clone).collect();
-        let prediction = unbroken(self.decoder.forward(features, &[&emb], &mut pass));
-        let z = self.code.forward(z).silu();
-        let mut pass = Pass::new(dropout).recomputing(recomputes);
-        let gradient = unbroken(self.shift.forward(skips, &[&emb, &z], &mut pass));
-        (prediction, gradient)
-    }
-
-    /// The tensors of the student, which are frozen when the branch is trained.
-    pub fn student(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|entry| Self::is_student(&entry.name))
-    }
-
-    /// The tensors of the gradient branch: what maps the code, and the second decoder.
-    pub fn branch(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|entry| !Self::is_student(&entry.name))
-    }
-
-    /// Copies the values of a student that was trained alone, with the configuration [`ShiftUnetConfig::student`].
-    ///
-    /// # Errors
-    /// [`Error::Core`](crate::Error::Core) if names or shapes are not those of the student; nothing is changed then.
-    pub fn copy_student(&self, student: &Parameters) -> Result<()> {
-        let own = self.branch().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()));
-        let new = student.iter().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()));
-        Ok(self.parameters.load(own.chain(new))?)
-    }
-
-    fn is_student(name: &str) -> bool {
-        let part = name.split('.').next();
-        Self::STUDENT.iter().any(|pattern| pattern.strip_suffix(".*") == part)
     }
 
     /// `silu(emb)` and the outputs of the encoder.
