@@ -8,8 +8,10 @@ mod edm_networks;
 mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
+mod equilibrium;
 mod guided_networks;
 mod karras_grids;
+mod latent_networks;
 mod optimizers;
 mod score_identity;
 mod shift_network;
@@ -32,6 +34,8 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_ddpmpp", edm_networks::replay),
     ("edm_ncsnpp", edm_networks::replay),
     ("edm_adm", edm_networks::replay),
+    ("get", equilibrium::replay),
+    ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("gd", guided_networks::replay),
     ("cm_unet", guided_networks::replay_consistency),
     ("sferd_shift_unet", shift_network::replay),
