@@ -3,6 +3,8 @@
 use crate::Result;
 use crate::builder::Builder;
 use crate::dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
+use crate::guided_unet::{GuidedUnet, GuidedUnetConfig};
+use crate::shift_unet::{ShiftUnet, ShiftUnetConfig};
 use crate::song_unet::{SongUnet, SongUnetConfig};
 use diffusion_core::{Backbone, Noise, Parameter};
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,10 @@ pub enum Architecture {
     SongUnet(SongUnetConfig),
     /// ADM, as EDM trains it.
     DhariwalUnet(DhariwalUnetConfig),
+    /// ADM with the names of guided-diffusion and `consistency_models`.
+    GuidedUnet(GuidedUnetConfig),
+    /// SFERD's student with its gradient branch.
+    ShiftUnet(ShiftUnetConfig),
 }
 
 impl Architecture {
@@ -67,6 +73,8 @@ impl Architecture {
         Ok(match self {
             Self::SongUnet(config) => Box::new(SongUnet::build(config, builder)?),
             Self::DhariwalUnet(config) => Box::new(DhariwalUnet::build(config, builder)?),
+            Self::GuidedUnet(config) => Box::new(GuidedUnet::build(config, builder)?),
+            Self::ShiftUnet(config) => Box::new(ShiftUnet::build(config, builder)?),
         })
     }
 }

@@ -57,7 +57,7 @@ pub enum Error {
     /// A layer whose channels do not split into its normalization groups.
     #[error(
         "layer `{layer}` has {channels} channels, which {groups} normalization groups do not divide; \
-         choose `model_channels` a multiple of 4 (of 32 from 128 on)"
+         choose `model_channels` a multiple of 4 (of 32 where there are 32 groups)"
     )]
     IndivisibleGroups {
         /// The layer.
@@ -95,6 +95,18 @@ pub enum Error {
     )]
     OddEmbedding {
         /// The number of channels.
+        channels: i64,
+    },
+    /// Channels that do not split into normalization groups or heads.
+    #[error("`{layer}` has {channels} channels, which `{field}` {parts} does not divide")]
+    IndivisibleChannels {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The number of groups or heads that follows from it.
+        parts: i64,
+        /// The layer.
+        layer: String,
+        /// Its channels.
         channels: i64,
     },
     /// A variant of the architecture that is known and not built.

@@ -9,10 +9,12 @@ mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
 mod equilibrium;
+mod guided_networks;
 mod karras_grids;
 mod latent_networks;
 mod optimizers;
 mod score_identity;
+mod shift_network;
 mod stub_network;
 
 use crate::Result;
@@ -34,6 +36,9 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_adm", edm_networks::replay),
     ("get", equilibrium::replay),
     ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
+    ("gd", guided_networks::replay),
+    ("cm_unet", guided_networks::replay_consistency),
+    ("sferd_shift_unet", shift_network::replay),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),

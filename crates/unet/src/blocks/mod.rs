@@ -9,9 +9,12 @@ mod embedding;
 mod fourier;
 mod fused_down;
 mod group_norm;
+mod guided_attention;
+mod guided_block;
 mod layer_norm;
 mod linear;
 mod pass;
+mod pointwise;
 mod qkv;
 mod resample;
 mod resampler;
@@ -26,9 +29,14 @@ pub(crate) use embedding::{Order, PositionalEmbedding};
 pub(crate) use fourier::FourierEmbedding;
 pub(crate) use fused_down::FusedDown;
 pub(crate) use group_norm::GroupNorm;
+pub(crate) use guided_attention::{GuidedAttention, GuidedAttentionShape};
+pub(crate) use guided_block::{
+    GUIDED_GROUPS, GuidedBlock, GuidedBlockShape, GuidedBlockStyle, Modulation, guided_norm,
+};
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
 pub(crate) use pass::{Pass, unbroken};
+pub(crate) use pointwise::Pointwise;
 pub(crate) use qkv::QkvOrder;
 pub(crate) use resample::Resample;
 pub(crate) use resampler::Resampler;

@@ -108,6 +108,6 @@ impl<'a> Pass<'a> {
 }
 
 /// The result of an evaluation that nobody could break off.
-pub(crate) fn unbroken(result: ControlFlow<(), Tensor>) -> Tensor {
+pub(crate) fn unbroken<T>(result: ControlFlow<(), T>) -> T {
     result.continue_value().expect("only a feature tap ends an evaluation")
 }
