@@ -3,7 +3,8 @@
 //! Small on purpose, so that it changes rarely: a [`Denoiser`] turns a noisy image into a clean one, a [`Backbone`] is
 //! the raw network inside it, a [`Generator`] turns noise into images, [`Cond`] is what they are conditioned on,
 //! [`Noise`] is where every random number comes from, [`Parameters`] are a network's named tensors. Some networks can do
-//! more: [`FeatureTaps`] shows features, [`AttentionTaps`] shows and replaces attention maps.
+//! more: [`FeatureTaps`] shows features, [`AttentionTaps`] shows and replaces attention maps,
+//! [`LogVar`] learns how uncertain it is.
 //!
 //! Conventions, everywhere in the workspace:
 //!
@@ -34,7 +35,7 @@ pub use backbone::Backbone;
 pub use batch::{Batch, BatchSource};
 pub use capability::{
     AttentionKind, AttentionMap, AttentionSite, AttentionTap, AttentionTaps, FeatureSite,
-    FeatureTap, FeatureTaps, Part,
+    FeatureTap, FeatureTaps, LogVar, Part,
 };
 pub use cond::Cond;
 pub use denoiser::Denoiser;

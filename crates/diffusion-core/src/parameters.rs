@@ -70,6 +70,18 @@ impl Parameters {
         self.push(name, tensor, false)
     }
 
+    /// Registers all tensors of `part` as well, under their names. Both see the same tensors from then on.
+    ///
+    /// For networks that hold another one. Flatten the whole, not the part.
+    ///
+    /// # Panics
+    /// If a name is taken.
+    pub fn adopt(&mut self, part: &Parameters) {
+        for Parameter { name, tensor, trainable } in part {
+            let _ = self.push(name, tensor.shallow_clone(), *trainable);
+        }
+    }
+
     fn push(&mut self, name: &str, tensor: Tensor, trainable: bool) -> Tensor {
         assert!(self.get(name).is_none(), "two tensors are named `{name}`");
         let handle = tensor.shallow_clone();

@@ -1,7 +1,10 @@
 //! A network and its preconditioning: a denoiser.
 
 use crate::{Coefficients, Precondition, Preconditioning};
-use diffusion_core::{Backbone, Cond, Denoiser, Noise, Parameters, shape};
+use diffusion_core::{
+    AttentionTap, AttentionTaps, Backbone, Cond, Denoiser, FeatureTap, FeatureTaps, Noise,
+    Parameters, shape,
+};
 use tch::{Kind, Tensor};
 
 /// A raw network inside a preconditioning.
@@ -87,14 +90,69 @@ impl<B: Backbone> Preconditioned<B> {
         cond: &Cond,
         dropout: Option<&mut Noise>,
     ) -> Tensor {
+        let forward =
+            |x: &Tensor, c_noise: &Tensor| self.backbone.forward(x, c_noise, cond, dropout);
+        self.around(x, sigma, |x, c_noise| Some(forward(x, c_noise))).expect("it answers")
+    }
+}
+
+impl<B: FeatureTaps> Preconditioned<B> {
+    /// As [`Preconditioned::denoise_with`], showing features to `tap`; `None` once `tap` broke off: see
+    /// [`FeatureTaps::forward_tapped`].
+    ///
+    /// # Panics
+    /// As [`Preconditioned::denoise_with`].
+    pub fn denoise_tapped(
+        &self,
+        x: &Tensor,
+        sigma: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+        tap: &mut FeatureTap<'_>,
+    ) -> Option<Tensor> {
+        self.around(x, sigma, |x, c_noise| {
+            self.backbone.forward_tapped(x, c_noise, cond, dropout, tap)
+        })
+    }
+}
+
+impl<B: AttentionTaps> Preconditioned<B> {
+    /// As [`Preconditioned::denoise_with`], showing the attention maps that `tap` wants to it: see
+    /// [`AttentionTaps::forward_attending`].
+    ///
+    /// # Panics
+    /// As [`Preconditioned::denoise_with`], and if a replacement has another shape than the map.
+    pub fn denoise_attending(
+        &self,
+        x: &Tensor,
+        sigma: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+        tap: &mut dyn AttentionTap,
+    ) -> Tensor {
+        let forward = |x: &Tensor, c_noise: &Tensor| {
+            self.backbone.forward_attending(x, c_noise, cond, dropout, tap)
+        };
+        self.around(x, sigma, |x, c_noise| Some(forward(x, c_noise))).expect("it answers")
+    }
+}
+
+impl<B> Preconditioned<B> {
+    /// The preconditioning around an evaluation of the network, which may break off.
+    fn around(
+        &self,
+        x: &Tensor,
+        sigma: &Tensor,
+        network: impl FnOnce(&Tensor, &Tensor) -> Option<Tensor>,
+    ) -> Option<Tensor> {
         shape::assert_per_image("sigma", sigma, x);
         let x = x.to_kind(Kind::Float);
         let Coefficients { c_skip, c_out, c_in, c_noise } =
             self.preconditioning.coefficients(sigma);
         let [c_skip, c_out, c_in] = [c_skip, c_out, c_in].map(|c| shape::per_image(&c, &x));
-        let residual = self.backbone.forward(&(&x * c_in), &c_noise, cond, dropout);
+        let residual = network(&(&x * c_in), &c_noise)?;
         let residual = first_channels(&residual, &x).to_kind(Kind::Float);
-        x * c_skip + residual * c_out
+        Some(x * c_skip + residual * c_out)
     }
 }
 

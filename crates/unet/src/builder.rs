@@ -32,6 +32,8 @@ pub(crate) enum Init {
     Glorot(f64),
     /// `U(-l, l)`, `l = 1 / √fan_in`, the bias too: what PyTorch does where nothing is said.
     FanIn,
+    /// He's normal distribution, variance `2 / fan_in`; the bias as with `FanIn`.
+    HeNormal,
     /// Zeros, the bias too: a branch that is silent at first.
     Zero,
 }
@@ -78,14 +80,24 @@ impl<'n> Builder<'n> {
     pub(crate) fn weight(&mut self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let receptive: i64 = shape[2..].iter().product();
         let (fan_in, fan_out) = (shape[1] * receptive, shape[0] * receptive);
-        let values = self.uniform(shape, init.weight_limit(fan_in, fan_out));
+        let values = match init {
+            Init::Glorot(gain) => {
+                self.uniform(shape, gain * (6.0 / (fan_in + fan_out) as f64).sqrt())
+            }
+            Init::FanIn => self.uniform(shape, 1.0 / (fan_in as f64).sqrt()),
+            Init::HeNormal => self.normal_values(shape, (2.0 / fan_in as f64).sqrt()),
+            Init::Zero => self.full(shape, 0.0),
+        };
         let is_kernel = receptive > 1 && !matches!(self.values, Values::Outline);
         self.parameters.trainable(name, if is_kernel { channels_last(&values) } else { values })
     }
 
     /// The bias, `[out]`, of a weight with `fan_in` values for each output.
     pub(crate) fn bias(&mut self, name: &str, channels: i64, fan_in: i64, init: Init) -> Tensor {
-        let values = self.uniform(&[channels], init.bias_limit(fan_in));
+        let values = match init {
+            Init::Glorot(_) | Init::Zero => self.full(&[channels], 0.0),
+            Init::FanIn | Init::HeNormal => self.uniform(&[channels], 1.0 / (fan_in as f64).sqrt()),
+        };
         self.parameters.trainable(name, values)
     }
 
@@ -153,18 +165,16 @@ impl<'n> Builder<'n> {
         Built { parameters, feature_sites, attention_sites }
     }
 
-    /// `U(-limit, limit)`, where values are drawn; a limit of zero draws nothing.
     fn uniform(&mut self, shape: &[i64], limit: f64) -> Tensor {
         match &mut self.values {
-            Values::Drawn(noise) if limit > 0.0 => (noise.uniform(shape) * 2.0 - 1.0) * limit,
+            Values::Drawn(noise) => (noise.uniform(shape) * 2.0 - 1.0) * limit,
             _ => self.full(shape, 0.0),
         }
     }
 
-    /// `N(0, scale²)`, where values are drawn.
-    fn normal_values(&mut self, shape: &[i64], scale: f64) -> Tensor {
+    fn normal_values(&mut self, shape: &[i64], std: f64) -> Tensor {
         match &mut self.values {
-            Values::Drawn(noise) => noise.normal(shape) * scale,
+            Values::Drawn(noise) => noise.normal(shape) * std,
             _ => self.full(shape, 0.0),
         }
     }
@@ -174,23 +184,6 @@ impl<'n> Builder<'n> {
         match self.values {
             Values::Outline => Tensor::full([1], value, options).expand(shape, true),
             _ => Tensor::full(shape, value, options),
-        }
-    }
-}
-
-impl Init {
-    fn weight_limit(self, fan_in: i64, fan_out: i64) -> f64 {
-        match self {
-            Self::Glorot(gain) => gain * (6.0 / (fan_in + fan_out) as f64).sqrt(),
-            Self::FanIn => 1.0 / (fan_in as f64).sqrt(),
-            Self::Zero => 0.0,
-        }
-    }
-
-    fn bias_limit(self, fan_in: i64) -> f64 {
-        match self {
-            Self::Glorot(_) | Self::Zero => 0.0,
-            Self::FanIn => 1.0 / (fan_in as f64).sqrt(),
         }
     }
 }

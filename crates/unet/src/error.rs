@@ -42,6 +42,18 @@ pub enum Error {
         /// What the resolution must be a multiple of.
         multiple: i64,
     },
+    /// A number that another has to divide.
+    #[error("`{field}` is {value}, which is no multiple of {divisor} ({by})")]
+    Indivisible {
+        /// The field of the configuration.
+        field: &'static str,
+        /// Its value.
+        value: i64,
+        /// What has to divide it.
+        by: &'static str,
+        /// The value of that.
+        divisor: i64,
+    },
     /// A layer whose channels do not split into its normalization groups.
     #[error(
         "layer `{layer}` has {channels} channels, which {groups} normalization groups do not divide; \
@@ -143,6 +155,9 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Error>,
     },
+    /// A preconditioning that cannot be computed.
+    #[error(transparent)]
+    Schedule(#[from] diffusion_schedule::Error),
     /// A failure in the shared vocabulary: files, tensor names and shapes, libtorch.
     #[error(transparent)]
     Core(#[from] diffusion_core::Error),

@@ -49,15 +49,17 @@ impl ModelConfig {
     /// A network with fresh weights drawn from `noise`.
     ///
     /// # Errors
-    /// If the architecture's configuration is impossible.
+    /// If the configuration of architecture or preconditioning is impossible.
     pub fn build(&self, noise: &mut Noise, device: Device) -> Result<Network> {
+        self.preconditioning.validate()?;
         let backbone = self.architecture.build(noise, device)?;
         Ok(Preconditioned::new(backbone, self.preconditioning))
     }
 
-    /// Refuses a network of more than twice as many values as a file `holds`, before it takes memory. Smaller differences are
+    /// Refuses an impossible preconditioning, and a network of more than twice as many values as a file `holds`, before it takes memory. Smaller differences are
     /// found, and named, when the tensors are loaded.
-    fn check_size(&self, holds: usize) -> Result<()> {
+    fn check(&self, holds: usize) -> Result<()> {
+        self.preconditioning.validate()?;
         let (needs, holds) = (self.architecture.parameter_count()?, holds as u64);
         if needs / 2 > holds { Err(Error::TooFewValues { needs, holds }) } else { Ok(()) }
     }
@@ -90,7 +92,7 @@ pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
     let config: ModelConfig = serde_json::from_str(json)
         .map_err(|source| Error::BadConfig { path: path.into(), source })?;
     let holds = file.tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
-    let filled = config.check_size(holds).and_then(|()| {
+    let filled = config.check(holds).and_then(|()| {
         let backbone = config.architecture.zeroed(device)?;
         let network = Preconditioned::new(backbone, config.preconditioning);
         network.parameters().load(file.tensors)?;

@@ -69,3 +69,20 @@ pub trait AttentionTaps: Backbone {
         tap: &mut dyn AttentionTap,
     ) -> Tensor;
 }
+
+impl<B: AttentionTaps + ?Sized> AttentionTaps for Box<B> {
+    fn attention_sites(&self) -> &[AttentionSite] {
+        (**self).attention_sites()
+    }
+
+    fn forward_attending(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+        tap: &mut dyn AttentionTap,
+    ) -> Tensor {
+        (**self).forward_attending(x, c_noise, cond, dropout, tap)
+    }
+}

@@ -70,3 +70,20 @@ pub trait FeatureTaps: Backbone {
         Ok(found.into_iter().flatten().collect())
     }
 }
+
+impl<B: FeatureTaps + ?Sized> FeatureTaps for Box<B> {
+    fn feature_sites(&self) -> &[FeatureSite] {
+        (**self).feature_sites()
+    }
+
+    fn forward_tapped(
+        &self,
+        x: &Tensor,
+        c_noise: &Tensor,
+        cond: &Cond,
+        dropout: Option<&mut Noise>,
+        tap: &mut FeatureTap<'_>,
+    ) -> Option<Tensor> {
+        (**self).forward_tapped(x, c_noise, cond, dropout, tap)
+    }
+}

@@ -8,8 +8,10 @@ mod edm_networks;
 mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
+mod equilibrium;
 mod guided_networks;
 mod karras_grids;
+mod latent_networks;
 mod optimizers;
 mod score_identity;
 mod shift_network;
@@ -33,6 +35,9 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("gd", guided_networks::replay),
     ("cm_unet", guided_networks::replay_consistency),
     ("sferd_shift_unet", shift_network::replay),
+    ("get", equilibrium::replay),
+    ("pdae_encoder64", latent_networks::replay_encoder),
+    ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),

@@ -1,8 +1,10 @@
 //! Features can be seen, all or some, without changing the answer.
 
 use crate::networks::{Subject, all};
-use diffusion_core::{Error, Part};
+use diffusion_core::{Denoiser, Error, FeatureTaps, Part};
+use diffusion_schedule::{Preconditioned, Preconditioning};
 use std::ops::ControlFlow;
+use tch::Tensor;
 
 fn seen(subject: &Subject, stop_after: usize) -> (Vec<String>, bool) {
     let Subject { network, x, c_noise, cond, .. } = subject;
@@ -31,6 +33,23 @@ fn watching_changes_nothing() {
         let continue_all = &mut |_: &_, _: &_| ControlFlow::Continue(());
         let watched = network.forward_tapped(x, c_noise, cond, None, continue_all);
         assert_eq!(watched.unwrap(), subject.run(&**network), "{name}");
+    }
+}
+
+#[test]
+fn a_denoiser_shows_the_features_of_its_network() {
+    for Subject { name, network, x, cond, .. } in all() {
+        let denoiser = Preconditioned::new(network, Preconditioning::default());
+        let sigma = Tensor::from_slice(&[0.3f32, 2.0]).narrow(0, 0, x.size()[0]);
+        let mut places = 0;
+        let answer = denoiser.denoise_tapped(&x, &sigma, &cond, None, &mut |_, _| {
+            places += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(places, denoiser.backbone().feature_sites().len(), "{name}");
+        assert_eq!(answer.unwrap(), denoiser.denoise(&x, &sigma, &cond), "{name}");
+        let stop = &mut |_: &_, _: &_| ControlFlow::Break(());
+        assert!(denoiser.denoise_tapped(&x, &sigma, &cond, None, stop).is_none(), "{name}");
     }
 }
 
