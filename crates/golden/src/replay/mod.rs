@@ -39,6 +39,7 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("gd", guided_networks::replay),
     ("cm_unet", guided_networks::replay_consistency),
     ("sferd_shift_unet", shift_network::replay),
+    ("pdae_encoder64", latent_networks::replay_encoder),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),

@@ -11,6 +11,7 @@ mod fused_down;
 mod group_norm;
 mod guided_attention;
 mod guided_block;
+mod halving_conv;
 mod layer_norm;
 mod linear;
 mod pass;
@@ -33,6 +34,7 @@ pub(crate) use guided_attention::{GuidedAttention, GuidedAttentionShape};
 pub(crate) use guided_block::{
     GUIDED_GROUPS, GuidedBlock, GuidedBlockShape, GuidedBlockStyle, Modulation, guided_norm,
 };
+pub(crate) use halving_conv::HalvingConv;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
 pub(crate) use pass::{Pass, unbroken};

@@ -1,6 +1,6 @@
 //! Halving and doubling the resolution outside of residual blocks.
 
-use crate::blocks::{Conv2d, Resample};
+use crate::blocks::{Conv2d, HalvingConv, Resample};
 use crate::builder::{Builder, Init};
 use tch::Tensor;
 
@@ -19,7 +19,7 @@ pub(crate) struct ResizeShape {
 #[derive(Debug)]
 pub(super) enum Resize {
     /// A 3 × 3 convolution with stride 2 and padding 1.
-    Stride { weight: Tensor, bias: Tensor },
+    Stride(HalvingConv),
     /// Every pixel four times, then a 3 × 3 convolution.
     RepeatAndConvolve(Conv2d),
     /// Means of four pixels, or every pixel four times.
@@ -38,17 +38,12 @@ impl Resize {
             let conv = Conv2d::new(builder, &name, through, 3, Resample::Keep, Init::FanIn);
             return Self::RepeatAndConvolve(conv);
         }
-        let (name, init) = (format!("{name}.op"), Init::FanIn);
-        let weight = builder.weight(&format!("{name}.weight"), &[channels, channels, 3, 3], init);
-        let bias = builder.bias(&format!("{name}.bias"), channels, 9 * channels, init);
-        Self::Stride { weight, bias }
+        Self::Stride(HalvingConv::new(builder, &format!("{name}.op"), [channels; 2]))
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         match self {
-            Self::Stride { weight, bias } => {
-                x.conv2d(weight, Some(bias), [2, 2], [1, 1], [1, 1], 1)
-            }
+            Self::Stride(conv) => conv.forward(x),
             Self::RepeatAndConvolve(conv) => conv.forward(&Resample::Up.apply(x)),
             Self::Plain(resample) => resample.apply(x),
         }
