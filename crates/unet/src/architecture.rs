@@ -3,6 +3,8 @@
 use crate::Result;
 use crate::builder::Builder;
 use crate::song_unet::{SongUnet, SongUnetConfig};
+use crate::unet_2d::{Unet2d, Unet2dConfig};
+use crate::unet_2d_condition::{Unet2dCondition, Unet2dConditionConfig};
 use diffusion_core::{Backbone, Noise, Parameter};
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -14,6 +16,10 @@ use tch::Device;
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     SongUnet(SongUnetConfig),
+    /// DDPM as diffusers publishes it.
+    Unet2d(Unet2dConfig),
+    /// Stable Diffusion as diffusers publishes it.
+    Unet2dCondition(Unet2dConditionConfig),
 }
 
 impl Architecture {
@@ -63,6 +69,8 @@ impl Architecture {
     fn with(&self, builder: Builder<'_>) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Self::SongUnet(config) => Box::new(SongUnet::build(config, builder)?),
+            Self::Unet2d(config) => Box::new(Unet2d::build(config, builder)?),
+            Self::Unet2dCondition(config) => Box::new(Unet2dCondition::build(config, builder)?),
         })
     }
 }

@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// An odd number of channels for the noise embedding, which is half sines and half cosines.
     #[error(
-        "the noise embedding has {channels} channels, `model_channels` times `channel_mult_noise`; \
+        "the noise embedding has {channels} channels, the first level's unless stated otherwise; \
          half of them are sines and half cosines, so the number must be even"
     )]
     OddEmbedding {
@@ -73,6 +73,42 @@ pub enum Error {
         value: String,
         /// The value that can be built.
         supported: &'static str,
+    },
+    /// Channels that do not split into normalization groups or heads.
+    #[error("`{layer}` has {channels} channels, which `{field}` {parts} does not divide")]
+    IndivisibleChannels {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The number of groups or heads that follows from it.
+        parts: i64,
+        /// The layer.
+        layer: String,
+        /// Its channels.
+        channels: i64,
+    },
+    /// A list of another length than there are blocks.
+    #[error("`{field}` has {found} values for {expected} blocks; state one for each")]
+    WrongCount {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The length of the list.
+        found: usize,
+        /// The number of blocks.
+        expected: usize,
+    },
+    /// A field that another field makes necessary.
+    #[error("`{field}` is missing, which `{because}` needs")]
+    MissingField {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What needs it.
+        because: &'static str,
+    },
+    /// A field of a published configuration that is unknown and might change numbers.
+    #[error("the field `{field}` is unknown and might change numbers; remove it if it does not")]
+    UnknownField {
+        /// The field.
+        field: String,
     },
     /// A model file without the configuration that says how to build the network.
     #[error(

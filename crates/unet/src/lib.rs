@@ -27,14 +27,22 @@
 #![forbid(unsafe_code)]
 
 mod architecture;
+mod autoencoder_kl;
 mod blocks;
 mod builder;
 mod check;
+mod diffusers;
 mod error;
 mod model_file;
 mod song_unet;
+mod unet_2d;
+mod unet_2d_condition;
 
 pub use architecture::Architecture;
+pub use autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig, LatentDistribution};
+pub use diffusers::{PerBlock, TimeScaleShift};
 pub use error::{Error, Result};
 pub use model_file::{ModelConfig, load, save};
 pub use song_unet::{DecoderType, EmbeddingType, EncoderType, SongUnet, SongUnetConfig};
+pub use unet_2d::{Unet2d, Unet2dConfig};
+pub use unet_2d_condition::{Unet2dCondition, Unet2dConditionConfig};

@@ -2,6 +2,7 @@
 
 mod consistency;
 mod consistency_schedules;
+mod diffusers;
 mod easy_consistency;
 mod edm_loss;
 mod edm_networks;
@@ -28,6 +29,7 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_sampler", edm_sampler::replay),
     ("edm_precond_tables", edm_precond_tables::replay),
     ("edm_ddpmpp", edm_networks::replay),
+    ("diffusers", diffusers::replay),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),
