@@ -13,6 +13,7 @@ use tch::Device;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is one for a network
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     SongUnet(SongUnetConfig),

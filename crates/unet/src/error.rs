@@ -55,10 +55,9 @@ pub enum Error {
         /// The groups they do not split into.
         groups: i64,
     },
-    /// An odd number of channels for the noise embedding, which is half sines and half cosines.
+    /// An odd number of channels for an embedding, which is half sines and half cosines.
     #[error(
-        "the noise embedding has {channels} channels, the first level's unless stated otherwise; \
-         half of them are sines and half cosines, so the number must be even"
+        "an embedding has {channels} channels; half of them are sines and half cosines, so the number must be even"
     )]
     OddEmbedding {
         /// The number of channels.

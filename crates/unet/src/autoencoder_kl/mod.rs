@@ -137,13 +137,11 @@ impl AutoencoderKl {
     }
 
     /// Latents in the unit of the diffusion model: `(latents − shift_factor) · scaling_factor`.
-    #[must_use]
     pub fn normalize(&self, latents: &Tensor) -> Tensor {
         (latents - self.config.shift_factor.unwrap_or(0.0)) * self.config.scaling_factor
     }
 
     /// Latents in the unit of the autoencoder: `latents / scaling_factor + shift_factor`.
-    #[must_use]
     pub fn denormalize(&self, latents: &Tensor) -> Tensor {
         latents / self.config.scaling_factor + self.config.shift_factor.unwrap_or(0.0)
     }

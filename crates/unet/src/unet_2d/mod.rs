@@ -78,12 +78,10 @@ impl Embedding {
         cond: &Cond,
         pass: &mut Pass<'_>,
     ) -> ControlFlow<(), Tensor> {
-        let mut emb = self.time.forward(&self.steps.forward(c_noise), None);
-        pass.show(&self.site, &emb)?;
-        if let Some(class) = &self.class {
-            emb = emb + class.forward(cond, c_noise);
-        }
-        ControlFlow::Continue(emb.silu())
+        let emb = self.time.forward(&self.steps.forward(c_noise), None);
+        pass.show(&self.site, &emb)?; // what was shown is not written to
+        let class = self.class.as_ref().map(|class| class.forward(cond, c_noise));
+        ControlFlow::Continue(class.map_or_else(|| emb.silu(), |class| (&emb + class).silu()))
     }
 }
 

@@ -78,15 +78,12 @@ impl Conditions {
                 let scale = required("guidance", Some(scale), &c_noise.size());
                 embedding.forward(&(scale * GUIDANCE_UNIT))
             });
-        let mut emb = self.time.forward(&self.steps.forward(c_noise), guidance.as_ref());
-        pass.show(&self.site, &emb)?;
-        if let Some(class) = &self.class {
-            emb = emb + class.forward(cond, c_noise);
-        }
-        if let Some(added) = &self.added {
-            emb = emb + added.forward(cond, c_noise.size()[0]);
-        }
-        ControlFlow::Continue(emb.silu())
+        let emb = self.time.forward(&self.steps.forward(c_noise), guidance.as_ref());
+        pass.show(&self.site, &emb)?; // what was shown is not written to
+        let class = self.class.as_ref().map(|class| class.forward(cond, c_noise));
+        let added = self.added.as_ref().map(|added| added.forward(cond, c_noise.size()[0]));
+        let sum = class.into_iter().chain(added).fold(emb, |sum, term| &sum + term);
+        ControlFlow::Continue(sum.silu())
     }
 }
 

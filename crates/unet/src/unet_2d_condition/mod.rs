@@ -4,6 +4,7 @@ mod conditions;
 mod config;
 mod layout;
 mod presets;
+mod validate;
 
 pub use config::Unet2dConditionConfig;
 
