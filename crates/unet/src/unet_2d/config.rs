@@ -7,7 +7,9 @@ use crate::diffusers::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Blocks of the encoder, without and with attention.
 const DOWN: [&str; 2] = ["DownBlock2D", "AttnDownBlock2D"];
+/// Blocks of the decoder, without and with attention.
 const UP: [&str; 2] = ["UpBlock2D", "AttnUpBlock2D"];
 
 const FIELDS: Fields = Fields {
@@ -51,7 +53,7 @@ pub struct Unet2dConfig {
     pub center_input_sample: bool,
     /// Width of the embedding; four times the first of `block_out_channels` unless stated.
     pub time_embedding_dim: Option<i64>,
-    /// Added to the exponents' denominator of the time argument's frequencies, with a minus sign.
+    /// How much closer the lowest frequency of the time argument is to 1/10,000; reached exactly with 1.
     pub freq_shift: f64,
     /// Whether the cosines of the time argument come first.
     pub flip_sin_to_cos: bool,

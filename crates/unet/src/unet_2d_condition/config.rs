@@ -3,9 +3,13 @@
 use crate::diffusers::{OtherFields, PerBlock, TimeScaleShift};
 use serde::{Deserialize, Serialize};
 
+/// Blocks of the encoder, without and with transformers.
 pub(super) const DOWN: [&str; 2] = ["DownBlock2D", "CrossAttnDownBlock2D"];
+/// Blocks of the decoder, without and with transformers.
 pub(super) const UP: [&str; 2] = ["UpBlock2D", "CrossAttnUpBlock2D"];
+/// Blocks between them, without and with a transformer.
 pub(super) const MID: [&str; 2] = ["UNetMidBlock2D", "UNetMidBlock2DCrossAttn"];
+
 /// Configuration of a [`Unet2dCondition`](crate::Unet2dCondition): the published `config.json` of a
 /// `UNet2DConditionModel`.
 ///
@@ -35,7 +39,7 @@ pub struct Unet2dConditionConfig {
     pub center_input_sample: bool,
     /// Whether the cosines of the time argument come first.
     pub flip_sin_to_cos: bool,
-    /// Added to the exponents' denominator of the time argument's frequencies, with a minus sign.
+    /// How much closer the lowest frequency of the time argument is to 1/10,000; reached exactly with 1.
     pub freq_shift: f64,
     /// `DownBlock2D` or `CrossAttnDownBlock2D` for each level, from fine to coarse.
     pub down_block_types: Vec<String>,

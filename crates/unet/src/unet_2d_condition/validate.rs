@@ -91,9 +91,9 @@ impl Unet2dConditionConfig {
         in_range("out_channels", self.out_channels, 1, 1 << 16)?;
         in_range("downsample_padding", self.downsample_padding, 0, 1)?;
         in_range("norm_num_groups", self.norm_num_groups, 1, 1 << 16)?;
-        let optional = |field, value: Option<i64>| in_range(field, value.unwrap_or(4), 1, 1 << 20);
+        let optional = |field, value: Option<i64>| in_range(field, value.unwrap_or(1), 1, 1 << 20);
         optional("time_embedding_dim", self.time_embedding_dim)?;
-        optional("time_cond_proj_dim", self.time_cond_proj_dim)?;
+        in_range("time_cond_proj_dim", self.time_cond_proj_dim.unwrap_or(4), 4, 1 << 20)?;
         optional("num_class_embeds", self.num_class_embeds)?;
         probability("dropout", self.dropout)?;
         check::positive("mid_block_scale_factor", self.mid_block_scale_factor)
