@@ -6,6 +6,8 @@ use crate::dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
 use crate::guided_unet::{GuidedUnet, GuidedUnetConfig};
 use crate::shift_unet::{ShiftUnet, ShiftUnetConfig};
 use crate::song_unet::{SongUnet, SongUnetConfig};
+use crate::unet_2d::{Unet2d, Unet2dConfig};
+use crate::unet_2d_condition::{Unet2dCondition, Unet2dConditionConfig};
 use diffusion_core::{Backbone, Noise, Parameter};
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -14,6 +16,7 @@ use tch::Device;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is one for a network
 pub enum Architecture {
     /// DDPM++ and NCSN++.
     SongUnet(SongUnetConfig),
@@ -23,6 +26,10 @@ pub enum Architecture {
     GuidedUnet(GuidedUnetConfig),
     /// SFERD's student with its gradient branch.
     ShiftUnet(ShiftUnetConfig),
+    /// DDPM as diffusers publishes it.
+    Unet2d(Unet2dConfig),
+    /// Stable Diffusion as diffusers publishes it.
+    Unet2dCondition(Unet2dConditionConfig),
 }
 
 impl Architecture {
@@ -75,6 +82,8 @@ impl Architecture {
             Self::DhariwalUnet(config) => Box::new(DhariwalUnet::build(config, builder)?),
             Self::GuidedUnet(config) => Box::new(GuidedUnet::build(config, builder)?),
             Self::ShiftUnet(config) => Box::new(ShiftUnet::build(config, builder)?),
+            Self::Unet2d(config) => Box::new(Unet2d::build(config, builder)?),
+            Self::Unet2dCondition(config) => Box::new(Unet2dCondition::build(config, builder)?),
         })
     }
 }

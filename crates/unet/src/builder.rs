@@ -159,9 +159,11 @@ impl<'n> Builder<'n> {
         self.parameters.trained().skip(count).map(handle).collect()
     }
 
-    /// Everything registered.
+    /// Everything registered; places in the order of the network's parts, which may be another than that of the tensors.
     pub(crate) fn finish(self) -> Built {
-        let Self { parameters, feature_sites, attention_sites, .. } = self;
+        let Self { parameters, mut feature_sites, mut attention_sites, .. } = self;
+        feature_sites.sort_by_key(|site| site.part);
+        attention_sites.sort_by_key(|site| site.part);
         Built { parameters, feature_sites, attention_sites }
     }
 

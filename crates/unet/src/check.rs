@@ -36,3 +36,16 @@ pub(crate) fn assert_image(x: &Tensor, channels: i64, resolution: i64) {
         "`x` has shape {found:?}; this network needs [B, {channels}, {resolution}, {resolution}]"
     );
 }
+
+/// A number that another one, described by `by`, has to divide.
+pub(crate) fn multiple_of(
+    field: &'static str,
+    value: i64,
+    by: &'static str,
+    divisor: i64,
+) -> Result<()> {
+    match value % divisor {
+        0 => Ok(()),
+        _ => Err(Error::Indivisible { field, value, by, divisor }),
+    }
+}

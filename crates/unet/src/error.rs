@@ -88,10 +88,9 @@ pub enum Error {
         /// The taps.
         taps: Vec<i64>,
     },
-    /// An odd number of channels for the noise embedding, which is half sines and half cosines.
+    /// An odd number of channels for an embedding, which is half sines and half cosines.
     #[error(
-        "the noise embedding has {channels} channels, half of them sines and half cosines; \
-         choose an even `model_channels`"
+        "an embedding has {channels} channels; half of them are sines and half cosines, so the number must be even"
     )]
     OddEmbedding {
         /// The number of channels.
@@ -118,6 +117,30 @@ pub enum Error {
         value: String,
         /// The value that can be built.
         supported: &'static str,
+    },
+    /// A list of another length than there are blocks.
+    #[error("`{field}` has {found} values for {expected} blocks; state one for each")]
+    WrongCount {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The length of the list.
+        found: usize,
+        /// The number of blocks.
+        expected: usize,
+    },
+    /// A field that another field makes necessary.
+    #[error("`{field}` is missing, which `{because}` needs")]
+    MissingField {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What needs it.
+        because: &'static str,
+    },
+    /// A field of a published configuration that is unknown and might change numbers.
+    #[error("the field `{field}` is unknown and might change numbers; remove it if it does not")]
+    UnknownField {
+        /// The field.
+        field: String,
     },
     /// A model file without the configuration that says how to build the network.
     #[error(

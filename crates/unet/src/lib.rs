@@ -27,10 +27,12 @@
 #![forbid(unsafe_code)]
 
 mod architecture;
+mod autoencoder_kl;
 mod blocks;
 mod builder;
 mod check;
 mod dhariwal_unet;
+mod diffusers;
 mod embedded;
 mod error;
 mod get;
@@ -43,10 +45,14 @@ mod semantic_encoder;
 mod shift_unet;
 mod song_unet;
 mod trunk;
+mod unet_2d;
+mod unet_2d_condition;
 mod with_target;
 
 pub use architecture::Architecture;
+pub use autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig, LatentDistribution};
 pub use dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
+pub use diffusers::{PerBlock, TimeScaleShift};
 pub use embedded::Embedded;
 pub use error::{Error, Result};
 pub use get::{FixedPoint, Get, GetConfig, Solution};
@@ -58,4 +64,6 @@ pub use semantic_encoder::{SemanticEncoder, SemanticEncoderConfig};
 pub use shift_unet::{ShiftUnet, ShiftUnetConfig};
 pub use song_unet::{EmbeddingType, SongUnet, SongUnetConfig};
 pub use trunk::{DecoderType, EncoderType};
+pub use unet_2d::{Unet2d, Unet2dConfig};
+pub use unet_2d_condition::{Unet2dCondition, Unet2dConditionConfig};
 pub use with_target::WithTarget;

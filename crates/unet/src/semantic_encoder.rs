@@ -5,7 +5,7 @@ use crate::blocks::{
     Pass, QkvOrder, guided_norm,
 };
 use crate::builder::{Builder, Init, channels_last};
-use crate::check::in_range;
+use crate::check::{in_range, multiple_of};
 use crate::{Error, Result};
 use diffusion_core::{Noise, Parameters};
 use serde::{Deserialize, Serialize};
@@ -58,12 +58,8 @@ impl SemanticEncoderConfig {
                 return Err(Error::IndivisibleGroups { layer, channels, groups: GUIDED_GROUPS });
             }
         }
-        let divides = |field, value: i64, by, divisor: i64| match value % divisor {
-            0 => Ok(()),
-            _ => Err(Error::Indivisible { field, value, by, divisor }),
-        };
-        divides("image_size", self.image_size, "one halving a convolution", 1 << levels)?;
-        divides("channels", self.channels[self.attention_after], "num_heads", self.num_heads)
+        multiple_of("image_size", self.image_size, "one halving a convolution", 1 << levels)?;
+        multiple_of("channels", self.channels[self.attention_after], "num_heads", self.num_heads)
     }
 
     /// Values of the last image, flattened.

@@ -2,6 +2,7 @@
 
 mod consistency;
 mod consistency_schedules;
+mod diffusers;
 mod easy_consistency;
 mod edm_loss;
 mod edm_networks;
@@ -40,6 +41,7 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("cm_unet", guided_networks::replay_consistency),
     ("sferd_shift_unet", shift_network::replay),
     ("pdae_encoder64", latent_networks::replay_encoder),
+    ("diffusers", diffusers::replay),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),

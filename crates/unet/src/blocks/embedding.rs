@@ -35,6 +35,11 @@ impl PositionalEmbedding {
         Self { freqs: Tensor::from_slice(&freqs).to_device(device), order }
     }
 
+    /// With frequencies that somebody else has computed, `[channels / 2]`.
+    pub(crate) fn with_frequencies(freqs: Tensor, order: Order) -> Self {
+        Self { freqs, order }
+    }
+
     /// `[B]` to `[B, channels]`.
     pub(crate) fn forward(&self, c_noise: &Tensor) -> Tensor {
         let angles = c_noise.to_kind(Kind::Float).outer(&self.freqs);

@@ -98,10 +98,13 @@ fn recomputing_gives_the_same_gradients_from_the_same_masks() {
         };
         let ((kept, one), (again, other)) = (gradients(false), gradients(true));
         let names = names(&subject);
+        // sums over several users of a tensor run in another order, and where the gradient is zero, as that of a bias that
+        // all keys share, rounding is all there is
+        let rounding = 1e-7 * kept.iter().map(largest).fold(0.0, f64::max);
         for (index, (a, b)) in kept.iter().zip(&again).enumerate() {
-            // sums over several users of a tensor run in another order
             let place = names.get(index).map_or("input or output", String::as_str);
-            assert!(largest(&(a - b)) <= 1e-5 * largest(a), "{}: {place}", subject.name);
+            let difference = largest(&(a - b));
+            assert!(difference <= 1e-5 * largest(a) + rounding, "{}: {place}", subject.name);
         }
         assert_eq!(one, other, "{}", subject.name);
         let frozen = network.twin();
