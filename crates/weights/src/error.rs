@@ -1,6 +1,6 @@
 //! What can be wrong with a file of weights.
 
-use crate::{Dtype, Fault};
+use crate::{Dtype, Fault, ListFault};
 use std::path::{Path, PathBuf};
 
 /// The result of a fallible operation of this crate.
@@ -238,6 +238,9 @@ pub enum Problem {
         /// The size of what was given.
         found: u64,
     },
+    /// A list of a state dict that cannot be read.
+    #[error("{0}")]
+    List(#[source] ListFault),
     /// A type that elements cannot be converted to.
     #[error("elements become F32, F16 or BF16, not {0}")]
     NoCast(Dtype),
