@@ -1,6 +1,6 @@
 //! What can be wrong with a file of weights.
 
-use crate::{Dtype, Fault, ListFault};
+use crate::{Dtype, Fault, ListFault, NameFault};
 use std::path::{Path, PathBuf};
 
 /// The result of a fallible operation of this crate.
@@ -238,6 +238,9 @@ pub enum Problem {
         /// The size of what was given.
         found: u64,
     },
+    /// A layout that is wrong, or that does not fit.
+    #[error("{0}")]
+    Names(#[source] Box<NameFault>),
     /// A list of a state dict that cannot be read.
     #[error("{0}")]
     List(#[source] ListFault),
