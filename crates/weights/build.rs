@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
-    for folder in ["layouts"] {
+    for folder in ["layouts", "architectures"] {
         println!("cargo::rerun-if-changed={folder}");
         let [out, here] =
             ["OUT_DIR", "CARGO_MANIFEST_DIR"].map(|name| env::var_os(name).expect("cargo sets it"));

@@ -1,6 +1,6 @@
 //! What can be wrong with a file of weights.
 
-use crate::{Dtype, Fault, ListFault, NameFault};
+use crate::{DetectFault, Dtype, Fault, ListFault, NameFault};
 use std::path::{Path, PathBuf};
 
 /// The result of a fallible operation of this crate.
@@ -241,6 +241,9 @@ pub enum Problem {
     /// A layout that is wrong, or that does not fit.
     #[error("{0}")]
     Names(#[source] Box<NameFault>),
+    /// An architecture that is not known.
+    #[error("{0}")]
+    Detect(#[source] Box<DetectFault>),
     /// A list of a state dict that cannot be read.
     #[error("{0}")]
     List(#[source] ListFault),

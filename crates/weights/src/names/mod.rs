@@ -13,6 +13,7 @@ pub use fault::NameFault;
 pub use mapped::Mapped;
 
 use crate::{Error, Problem, Result, TensorInfo};
+pub(crate) use file::toml_error;
 use file::{MapFile, Rest, Sizes};
 pub(crate) use pattern::Pattern;
 use pattern::Template;
