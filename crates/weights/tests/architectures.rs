@@ -216,6 +216,33 @@ fn latents_and_equilibria() {
 }
 
 #[test]
+fn the_latent_network() {
+    let layer = |i: usize, from: usize| {
+        [
+            ("linear.weight", vec![48, from]),
+            ("linear_emb.weight", vec![48, 12]),
+            ("norm.weight", vec![48]),
+        ]
+        .map(|(part, shape)| (format!("layers.{i}.{part}"), shape))
+    };
+    let mut tensors: Vec<_> =
+        [layer(0, 12), layer(1, 60), layer(2, 60)].into_iter().flatten().collect();
+    tensors.extend([
+        ("layers.3.linear.weight".to_owned(), vec![12, 60]),
+        ("time_embed.0.weight".to_owned(), vec![12, 16]),
+        ("time_embed.2.weight".to_owned(), vec![12, 12]),
+    ]);
+    let info = |(name, shape)| TensorInfo { name, dtype: Dtype::F32, shape };
+    let tensors: Vec<_> = tensors.into_iter().map(info).collect();
+    let found = Family::of(&tensors).unwrap().read(&tensors, &Map::new()).unwrap();
+    let expected = json!({
+        "input_channel": 12, "model_channel": 48, "num_layers": 4, "time_emb_channel": 16, "use_norm": true,
+        "dropout": 0.0,
+    });
+    assert_eq!((found.family.as_str(), Value::Object(found.config)), ("mlp-skip-net", expected));
+}
+
+#[test]
 fn what_shapes_do_not_tell_is_said() {
     let list = list("guided_diffusion_64_cond.txt");
     let family = Family::of(list.tensors()).unwrap();

@@ -77,6 +77,9 @@ fn prefixes_and_old_names_go_by_themselves() {
     ];
     assert_eq!(automatic(&whole), names(&edm));
     assert_eq!(automatic(&edm), names(&edm), "what is right already stays");
+
+    let twice = [("layers.0.cond_layers.1.weight", &[1][..]), ("layers.0.linear_emb.weight", &[1])];
+    assert_eq!(automatic(&twice), names(&[("layers.0.linear_emb.weight", &[1])]));
 }
 
 #[test]
