@@ -105,35 +105,48 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
     check_targets(args)?;
     // 1. The network within the file, and how it was built, if the file knows.
     let file = open(&args.file)?;
-    let (key, network) = section(&file, args.key.as_deref())?;
-    let object = network.object("").ok();
+    let (key, part) = section(&file, args.key.as_deref())?;
+    let object = part.object("").ok();
     let class = object.as_ref().map(|object| object.class.clone());
     writeln!(report, "file          {} ({:?})", args.file.display(), file.format())?;
-    let part = if key.is_empty() { "the whole file" } else { &key };
+    let place = if key.is_empty() { "the whole file" } else { &key };
     writeln!(
         report,
-        "network       {part}{}",
+        "network       {place}{}",
         class.iter().map(|c| format!(": {c}")).collect::<String>()
     )?;
 
     // 2. Names: what prefixes and old spellings hide, then what was asked for.
-    let mut mapped = Mapped::new(network);
+    let mut mapped = Mapped::new(part);
     for map in NameMap::automatic(mapped.tensors())? {
         writeln!(report, "layout        {}: {}", map.file(), map.description())?;
         mapped = mapped.apply(&map, &Map::new())?;
     }
     mapped = mapped.apply(&NameMap::load("identity")?, &Map::new())?;
 
-    // 3. The architecture.
+    // 3. The architecture, before and after each layout. A layout may be what makes it known.
     let arguments = object.map(|object| object.init_kwargs).unwrap_or_default();
-    let (mut family, mut detected) = detect(args, mapped.tensors(), &arguments)?;
+    let detect =
+        |mapped: &Mapped| Network::detect(args, mapped.tensors(), class.as_deref(), &arguments);
+    let mut network = detect(&mapped);
     for layout in &args.layout {
         let map = NameMap::load(layout)?;
         writeln!(report, "layout        {}: {}", map.file(), map.description())?;
-        mapped = mapped.apply(&map, &detected.config)?;
-        (family, detected) = after_layout(&mapped, family, detected)?;
+        let config =
+            network.as_ref().map_or_else(|_| settings(args), |n| Ok(n.detected.config.clone()))?;
+        mapped = mapped.apply(&map, &config)?;
+        network = network
+            .and_then(|network| network.renamed(mapped.tensors()))
+            .or_else(|_| detect(&mapped));
     }
-    describe(report, &family, &detected, &mapped)?;
+    let network = match network {
+        Err(error) if args.list.is_some() && args.out.is_none() => {
+            writeln!(report, "note          {error:#}")?; // a list can be compared with anything
+            None
+        }
+        network => Some(network?),
+    };
+    network.iter().try_for_each(|network| network.describe(report, &mapped))?;
 
     // 4. The list, and the files.
     if let Some(path) = &args.list {
@@ -144,9 +157,8 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
             return Ok(false);
         }
     }
-    if let Some(out) = args.out.as_ref().filter(|_| !args.dry_run) {
-        let config = model_config(&detected, class.as_deref());
-        save(args, out, &mapped, &family, &config)?;
+    if let (Some(out), Some(network), false) = (&args.out, network, args.dry_run) {
+        save(args, out, &mapped, &network)?;
         writeln!(report, "wrote         {} and {}", out.display(), beside(out).display())?;
     }
     Ok(true)
@@ -195,99 +207,120 @@ fn section(file: &Checkpoint, key: Option<&str>) -> Result<(String, Checkpoint)>
     }
 }
 
-/// The family and its configuration: `--set`, then `--config`, then the arguments that built the network, then the tensors.
-fn detect(
-    args: &Args,
-    tensors: &[TensorInfo],
-    arguments: &Map<String, Value>,
-) -> Result<(Family, Detected)> {
-    let family = match &args.arch {
-        Some(name) => Family::load(name)?,
-        None => Family::of(tensors)?,
-    };
-    let known =
-        |fields: Map<String, Value>| fields.into_iter().filter(|(name, _)| family.has_field(name));
-    let mut given: Map<String, Value> = known(arguments.clone()).collect();
-    if let Some(path) = &args.config {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        let fields: Map<String, Value> = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no JSON object", path.display()))?;
-        given.extend(known(fields));
-    }
-    for set in &args.set {
+/// The fields that `--set` says.
+fn settings(args: &Args) -> Result<Map<String, Value>> {
+    let setting = |set: &String| {
         let (field, value) =
             set.split_once('=').with_context(|| format!("`--set {set}` is not FIELD=VALUE"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        given.insert(field.into(), value);
-    }
-    let detected = family.read(tensors, &given)?;
-    Ok((family, detected))
+        Ok((field.to_owned(), value))
+    };
+    args.set.iter().map(setting).collect()
 }
 
-/// What a network is under other names. It keeps what tensors tell of neither family.
-fn after_layout(mapped: &Mapped, old: Family, before: Detected) -> Result<(Family, Detected)> {
-    let family = Family::of(mapped.tensors())?;
-    if family.name() == old.name() {
-        return Ok((family, before));
-    }
-    let is_kept = |field: &str| family.has_field(field) && !family.reads_field(field);
-    let kept = before.config.into_iter().filter(|(field, _)| is_kept(field)).collect();
-    let mut detected = family.read(mapped.tensors(), &kept)?;
-    detected.notes.retain(|note| !note.ends_with("as given")); // it was noted where it was given
-    detected.notes.splice(0..0, before.notes);
-    Ok((family, detected))
+/// What the tensors are.
+struct Network {
+    family: Family,
+    detected: Detected,
+    preconditioning: Option<&'static str>,
 }
 
-/// The table.
-fn describe(
-    report: &mut dyn Write,
-    family: &Family,
-    detected: &Detected,
-    mapped: &Mapped,
-) -> Result<()> {
-    let tensors = mapped.tensors();
-    let values: usize = tensors.iter().map(TensorInfo::numel).sum();
-    let bytes: usize = tensors.iter().map(TensorInfo::n_bytes).sum();
-    let types: BTreeSet<_> = tensors.iter().map(|tensor| tensor.dtype.to_string()).collect();
-    let types: Vec<_> = types.into_iter().collect();
-    writeln!(report, "architecture  {}, {}", family.name(), family.title())?;
-    writeln!(report, "tensors       {}", tensors.len())?;
-    writeln!(report, "values        {values}")?;
-    writeln!(
-        report,
-        "size          {:.1} MiB of {}",
-        bytes as f64 / (1 << 20) as f64,
-        types.join(", ")
-    )?;
-    writeln!(report, "license       {}", family.license())?;
-    for (field, value) in &detected.config {
-        writeln!(report, "  {field:26} {value}")?;
+impl Network {
+    /// The family and its configuration: `--set`, then `--config`, then the arguments that built the network, then the
+    /// tensors.
+    fn detect(
+        args: &Args,
+        tensors: &[TensorInfo],
+        class: Option<&str>,
+        arguments: &Map<String, Value>,
+    ) -> Result<Self> {
+        let family = match &args.arch {
+            Some(name) => Family::load(name)?,
+            None => Family::of(tensors)?,
+        };
+        let known = |fields: Map<String, Value>| {
+            fields.into_iter().filter(|(name, _)| family.has_field(name))
+        };
+        let mut given: Map<String, Value> = known(arguments.clone()).collect();
+        if let Some(path) = &args.config {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let fields = serde_json::from_str(&text)
+                .with_context(|| format!("{} is no JSON object", path.display()))?;
+            given.extend(known(fields));
+        }
+        given.extend(settings(args)?);
+        let mut detected = family.read(tensors, &given)?;
+        let (preconditioning, note) = preconditioning(tensors, family.name(), class);
+        detected.notes.extend(note);
+        Ok(Self { family, detected, preconditioning })
     }
-    detected.notes.iter().try_for_each(|note| writeln!(report, "note          {note}"))?;
-    mapped.dropped().iter().try_for_each(|name| writeln!(report, "left out      {name}"))?;
-    Ok(())
+
+    /// The same network under other names. What tensors tell of neither family stays.
+    fn renamed(self, tensors: &[TensorInfo]) -> Result<Self> {
+        let family = Family::of(tensors)?;
+        if family.name() == self.family.name() {
+            return Ok(self);
+        }
+        let is_kept = |field: &str| family.has_field(field) && !family.reads_field(field);
+        let kept = self.detected.config.into_iter().filter(|(field, _)| is_kept(field)).collect();
+        let mut detected = family.read(tensors, &kept)?;
+        detected.notes.retain(|note| !note.ends_with("as given")); // it was noted where it was given
+        detected.notes.splice(0..0, self.detected.notes);
+        Ok(Self { family, detected, ..self })
+    }
+
+    /// The table.
+    fn describe(&self, report: &mut dyn Write, mapped: &Mapped) -> Result<()> {
+        let (tensors, family) = (mapped.tensors(), &self.family);
+        let values: usize = tensors.iter().map(TensorInfo::numel).sum();
+        let bytes: usize = tensors.iter().map(TensorInfo::n_bytes).sum();
+        let types: BTreeSet<_> = tensors.iter().map(|tensor| tensor.dtype.to_string()).collect();
+        let (size, types) = (bytes as f64 / (1 << 20) as f64, Vec::from_iter(types).join(", "));
+        writeln!(report, "architecture  {}, {}", family.name(), family.title())?;
+        writeln!(report, "tensors       {}", tensors.len())?;
+        writeln!(report, "values        {values}")?;
+        writeln!(report, "size          {size:.1} MiB of {types}")?;
+        writeln!(report, "license       {}", family.license())?;
+        for (field, value) in &self.detected.config {
+            writeln!(report, "  {field:26} {value}")?;
+        }
+        self.detected.notes.iter().try_for_each(|note| writeln!(report, "note          {note}"))?;
+        mapped.dropped().iter().try_for_each(|name| writeln!(report, "left out      {name}"))?;
+        Ok(())
+    }
+
+    /// The configuration of the model: its architecture, and its preconditioning if that is known.
+    fn config(&self) -> Value {
+        let mut architecture = Map::from_iter([("kind".to_owned(), json!(self.family.name()))]);
+        architecture.extend(self.detected.config.clone());
+        let mut config = json!({ "architecture": architecture });
+        if let Some(kind) = self.preconditioning {
+            config["preconditioning"] = json!({ "kind": kind });
+        }
+        config
+    }
 }
 
-/// The configuration of the model: its architecture, and its preconditioning if that is known.
-fn model_config(detected: &Detected, class: Option<&str>) -> Value {
-    let mut architecture = Map::from_iter([("kind".to_owned(), json!(detected.family))]);
-    architecture.extend(detected.config.clone());
-    let known =
-        PRECONDITIONINGS.iter().find(|(name, _)| class == Some(*name)).map(|(_, kind)| *kind);
-    let kind = known.or(match &*detected.family {
-        "song-unet" | "dhariwal-unet" if class.is_none() => Some("edm"),
-        "consistency-models-unet" => Some("boundary"),
-        _ => None,
-    });
-    let mut config = json!({ "architecture": architecture });
-    if let Some(kind) = kind {
-        config["preconditioning"] = json!({ "kind": kind });
+/// The preconditioning, and a note if the file does not name its class: EDM's for networks with EDM's names alone.
+fn preconditioning(
+    tensors: &[TensorInfo],
+    family: &str,
+    class: Option<&str>,
+) -> (Option<&'static str>, Option<String>) {
+    if let Some((_, kind)) = PRECONDITIONINGS.iter().find(|(name, _)| class == Some(*name)) {
+        return (Some(*kind), None);
     }
-    config
+    let has_table = tensors.iter().any(|tensor| tensor.name == "u");
+    let (kind, reason) = match family {
+        "song-unet" | "dhariwal-unet" if has_table => (Some("iddpm"), "because of its table `u`"),
+        "song-unet" | "dhariwal-unet" if class.is_none() => (Some("edm"), "by default"),
+        _ => (None, "which the file does not say; add it to the configuration"),
+    };
+    (kind, Some(format!("preconditioning = {}, {reason}", kind.unwrap_or("unknown"))))
 }
 
 /// Writes the weights and the configuration, or nothing.
-fn save(args: &Args, out: &Path, mapped: &Mapped, family: &Family, config: &Value) -> Result<()> {
+fn save(args: &Args, out: &Path, mapped: &Mapped, network: &Network) -> Result<()> {
     let target = match args.dtype {
         Float::F32 => Some(Dtype::F32),
         Float::F16 => Some(Dtype::F16),
@@ -301,11 +334,11 @@ fn save(args: &Args, out: &Path, mapped: &Mapped, family: &Family, config: &Valu
     let total: usize = tensors.iter().map(TensorInfo::n_bytes).sum();
     let bar = ProgressBar::new(total as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}, {eta} left")?);
-    let config = serde_json::to_string_pretty(config)?;
+    let config = serde_json::to_string_pretty(&network.config())?;
     let source = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
     let metadata = BTreeMap::from([
         ("config".to_owned(), config.clone()),
-        ("license".to_owned(), family.license().to_owned()),
+        ("license".to_owned(), network.family.license().to_owned()),
         ("source".to_owned(), source.unwrap_or_default()),
     ]);
     write_safetensors(out, &tensors, &metadata, |tensor| {

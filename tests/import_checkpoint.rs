@@ -130,6 +130,7 @@ fn every_format_becomes_the_same_file() {
     }
     let (outcome, report) = folder.import("pkl.safetensors --out again.safetensors");
     assert_eq!(outcome, Ok(true), "{report}");
+    assert!(report.contains("note          preconditioning = edm, by default"), "{report}");
     let read = |name: &str| weights::open(folder.path(name)).unwrap();
     let first = read("pkl.safetensors");
     assert_eq!(first.tensors().len(), 8);
@@ -187,6 +188,11 @@ fn what_tensors_do_not_tell_is_asked_for() {
     let architecture = &folder.json("gd.json")["architecture"];
     assert_eq!(architecture["attention_resolutions"], json!([2]));
     assert_eq!(architecture["kind"], "guided-diffusion-unet");
+    assert_eq!(folder.json("gd.json").get("preconditioning"), None);
+    assert!(
+        report.contains("note          preconditioning = unknown, which the file does not say"),
+        "{report}"
+    );
     // The other order of rows: heads of four channels.
     let layout = "--layout guided-diffusion-to-consistency-models";
     let (outcome, report) = folder.import(&format!("gd.pt --out cm.safetensors {layout} {set}"));
@@ -197,6 +203,22 @@ fn what_tensors_do_not_tell_is_asked_for() {
     let first = |row: usize| rows.to_f32()[row * 8] * 4.0 / 8.0;
     // Of (head, 3, dim) the fifth row is k of the first head; of (3, head, dim) it is q of the second, once row 12.
     assert_eq!([first(0), first(4), first(8)], [0.0, 12.0, 4.0]);
+}
+
+#[test]
+fn a_layout_makes_a_network_known() {
+    let views =
+        ddpmpp().into_iter().map(|v| View { name: format!("generator.{}", &v.name[6..]), ..v });
+    let views: Vec<_> = views.collect();
+    let layout =
+        "description = 'mine'\n[[rules]]\nname = 'generator\\.(?<n>.*)'\nto = 'model.{n}'\n";
+    let folder =
+        Folder::new().with("mine.pt", assemble::zip_file(&views)).with("mine.toml", layout);
+    assert!(folder.fails("mine.pt --dry-run").contains("none of the known architectures"));
+    let (outcome, report) =
+        folder.import("mine.pt --out x.safetensors --layout mine.toml --set dropout=0.25");
+    assert_eq!(outcome, Ok(true), "{report}");
+    assert_eq!(folder.json("x.json")["architecture"]["dropout"], 0.25);
 }
 
 #[test]
@@ -219,6 +241,9 @@ fn a_list_tells_every_difference() {
         ddpmpp().iter().map(|v| format!("{} {:?} float32\n", v.name, v.size)).collect();
     let folder = folder.with("same.txt", same);
     assert_eq!(folder.import("edm.pkl --list same.txt").0, Ok(true));
+    let folder = folder.with("other.pt", assemble::zip_file(&[view("fc.weight", &[2])]));
+    let folder = folder.with("other.txt", "fc.weight [2] float32");
+    assert_eq!(folder.import("other.pt --list other.txt").0, Ok(true), "of no known architecture");
 }
 
 #[test]
