@@ -18,8 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use fewstep::diffusion_core::tensor_file;
 use fewstep::weights::{
-    Checkpoint, Detected, Dtype, Family, Mapped, NameMap, StateDictList, TensorInfo, open,
-    write_safetensors,
+    self, Checkpoint, Detected, Dtype, Family, Mapped, NameMap, Problem, StateDictList, TensorInfo,
+    open, write_safetensors,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
@@ -95,6 +95,12 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
+            let problem = error.downcast_ref::<weights::Error>().map(weights::Error::problem);
+            if let Some(Problem::Names(_) | Problem::Detect(_)) = problem {
+                eprintln!(
+                    "give fields with --set FIELD=VALUE, the part of a file with --key, an architecture with --arch"
+                );
+            }
             ExitCode::from(2)
         }
     }

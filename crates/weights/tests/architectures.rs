@@ -203,7 +203,7 @@ fn latents_and_equilibria() {
     let list = list("sferd_shift_unet_cifar_example.txt");
     let family = Family::of(list.tensors()).unwrap();
     let asked = family.read(list.tensors(), &Map::new()).unwrap_err().to_string();
-    assert!(asked.contains("say --set num_heads=…"), "{asked}");
+    assert!(asked.contains("num_heads"), "{asked}");
     let given = object(json!({ "num_heads": 4 }));
     let found = family.read(list.tensors(), &given).unwrap();
     let expected = json!({
@@ -248,10 +248,7 @@ fn what_shapes_do_not_tell_is_said() {
     let family = Family::of(list.tensors()).unwrap();
     let given = object(json!({ "num_res_blocks": 2, "image_size": 96 }));
     let notes = family.read(list.tensors(), &given).unwrap_err().to_string();
-    assert!(
-        notes.contains("say --set num_heads=…"),
-        "two blocks fit no published network: {notes}"
-    );
+    assert!(notes.contains("num_heads"), "two blocks fit no published network: {notes}");
     let given = object(json!({ "num_classes": 7, "image_size": 96 }));
     let given = family
         .read(

@@ -139,13 +139,13 @@ fn a_network_that_does_not_fit_is_refused() {
     );
     let mut config =
         json!({ "num_head_channels": 64, "use_scale_shift_norm": true, "resblock_updown": true });
-    assert!(apply(config.clone()).contains("--set image_size=…"));
+    assert!(apply(config.clone()).contains("needs `image_size`"));
     for (field, value) in
         [("image_size", json!(8)), ("channel_mult", json!([1, 2])), ("num_res_blocks", json!(1))]
     {
         config[field] = value;
     }
-    assert!(apply(config.clone()).contains("--set use_new_attention_order=true"));
+    assert!(apply(config.clone()).contains("give `use_new_attention_order`"));
     let foreign =
         file(&[("lora_up.weight", &[1])]).apply(&map, &object(config.clone())).unwrap_err();
     assert!(foreign.to_string().contains("no rule for the tensor `lora_up.weight`"), "{foreign}");

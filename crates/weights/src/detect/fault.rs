@@ -20,8 +20,8 @@ pub enum DetectFault {
     },
     /// Tensors that no family has.
     #[error(
-        "look like none of the known architectures ({}); their names begin with {some:?}. If the network lies below a key \
-         of the file, say --key; if you know the architecture, say --arch",
+        "look like none of the known architectures ({}); their names begin with {some:?}; perhaps the network lies below \
+         a key of the file, or has other names in front",
         .known.join(", ")
     )]
     NoFamily {
@@ -31,7 +31,7 @@ pub enum DetectFault {
         some: Vec<String>,
     },
     /// Tensors that several families could have.
-    #[error("could be any of {}; say which with --arch", .found.join(", "))]
+    #[error("could be any of {}; choose one", .found.join(", "))]
     SeveralFamilies {
         /// The families.
         found: Vec<String>,
@@ -46,8 +46,8 @@ pub enum DetectFault {
     },
     /// Fields that neither shapes nor the table of published networks tell.
     #[error(
-        "{} cannot be read from names and shapes, and no published network has these sizes; say {}",
-        .fields.join(", "), .fields.iter().map(|field| format!("--set {field}=…")).collect::<Vec<_>>().join(" ")
+        "{} cannot be read from names and shapes, and no published network has these sizes; give them",
+        .fields.join(", ")
     )]
     Ask {
         /// The fields.

@@ -69,9 +69,7 @@ pub enum NameFault {
         found: Json,
     },
     /// A number that the configuration lacks.
-    #[error(
-        "needs `{0}` of the network's configuration, a whole number or a list; say which with --set {0}=…"
-    )]
+    #[error("needs `{0}` of the network's configuration, a whole number or a list")]
     Size(String),
     /// A tensor that the layout does not know.
     #[error("has no rule for the tensor `{0}`")]
@@ -101,12 +99,10 @@ pub enum NameFault {
     /// Heads that are not known.
     #[error(
         "tensor `{0}`: the order of its rows depends on the attention heads, which shapes do not tell; \
-         say --set num_head_channels=… or --set num_heads=…"
+         give `num_head_channels` or `num_heads`"
     )]
     Heads(String),
     /// An order that is not known.
-    #[error(
-        "tensor `{0}`: the order of its rows is not known; say --set use_new_attention_order=true or =false"
-    )]
+    #[error("tensor `{0}`: the order of its rows is not known; give `use_new_attention_order`")]
     Order(String),
 }

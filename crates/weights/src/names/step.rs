@@ -230,8 +230,8 @@ mod tests {
         let new = json!({ "use_new_attention_order": true });
         assert!(error(Step::Rank(1), &[2, 3], json!({})).contains("[2, 3] cannot have 1 axes"));
         assert!(error(Step::Transpose, &[2], json!({})).contains("is no matrix"));
-        assert!(error(qkv, &[6], json!({})).contains("--set use_new_attention_order"));
-        assert!(error(qkv, &[6], new.clone()).contains("--set num_head_channels"));
+        assert!(error(qkv, &[6], json!({})).contains("give `use_new_attention_order`"));
+        assert!(error(qkv, &[6], new.clone()).contains("give `num_head_channels`"));
         assert!(error(qkv, &[7], new).contains("has no rows of queries"));
         let heads = json!({ "use_new_attention_order": false, "num_heads": 4 });
         assert!(error(qkv, &[6], heads).contains("does not split into 4 heads"));
