@@ -158,7 +158,7 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
     if let Some(path) = &args.list {
         let differences = StateDictList::open(path)?.diff(mapped.tensors());
         differences.iter().try_for_each(|difference| writeln!(report, "{difference}"))?;
-        writeln!(report, "{} differences from {}", differences.len(), path.display())?;
+        writeln!(report, "differences from {}: {}", path.display(), differences.len())?;
         if !differences.is_empty() {
             return Ok(false);
         }
@@ -229,6 +229,8 @@ struct Network {
     family: Family,
     detected: Detected,
     preconditioning: Option<&'static str>,
+    /// Of the weights, whatever they are renamed to.
+    license: String,
 }
 
 impl Network {
@@ -258,7 +260,8 @@ impl Network {
         let mut detected = family.read(tensors, &given)?;
         let (preconditioning, note) = preconditioning(tensors, family.name(), class);
         detected.notes.extend(note);
-        Ok(Self { family, detected, preconditioning })
+        let license = family.license().to_owned();
+        Ok(Self { family, detected, preconditioning, license })
     }
 
     /// The same network under other names. What tensors tell of neither family stays.
@@ -286,7 +289,7 @@ impl Network {
         writeln!(report, "tensors       {}", tensors.len())?;
         writeln!(report, "values        {values}")?;
         writeln!(report, "size          {size:.1} MiB of {types}")?;
-        writeln!(report, "license       {}", family.license())?;
+        writeln!(report, "license       {}", self.license)?;
         for (field, value) in &self.detected.config {
             writeln!(report, "  {field:26} {value}")?;
         }
@@ -344,7 +347,7 @@ fn save(args: &Args, out: &Path, mapped: &Mapped, network: &Network) -> Result<(
     let source = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
     let metadata = BTreeMap::from([
         ("config".to_owned(), config.clone()),
-        ("license".to_owned(), network.family.license().to_owned()),
+        ("license".to_owned(), network.license.clone()),
         ("source".to_owned(), source.unwrap_or_default()),
     ]);
     write_safetensors(out, &tensors, &metadata, |tensor| {

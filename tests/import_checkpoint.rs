@@ -200,6 +200,7 @@ fn what_tensors_do_not_tell_is_asked_for() {
     let (outcome, report) = folder.import(&format!("gd.pt --out cm.safetensors {layout} {set}"));
     assert_eq!(outcome, Ok(true), "{report}");
     let cm = weights::open(folder.path("cm.safetensors")).unwrap();
+    assert!(cm.metadata()["license"].starts_with("OpenAI's code is MIT"));
     let rows = cm.read("middle_block.1.qkv.weight").unwrap();
     assert_eq!(rows.shape, [24, 8, 1, 1]);
     let first = |row: usize| rows.to_f32()[row * 8] * 4.0 / 8.0;
