@@ -27,8 +27,10 @@ pub enum Architecture {
     /// SFERD's student with its gradient branch.
     ShiftUnet(ShiftUnetConfig),
     /// DDPM as diffusers publishes it.
+    #[serde(rename = "unet-2d-model")]
     Unet2d(Unet2dConfig),
     /// Stable Diffusion as diffusers publishes it.
+    #[serde(rename = "unet-2d-condition-model")]
     Unet2dCondition(Unet2dConditionConfig),
 }
 

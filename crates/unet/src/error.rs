@@ -179,6 +179,16 @@ pub enum Error {
         /// The preconditioning's number of levels.
         m: usize,
     },
+    /// A file with another network than was asked for.
+    #[error("{path} holds the architecture {found}; `{expected}` was asked for")]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What was asked for.
+        expected: &'static str,
+    },
     /// A model file that does not fit the network it describes, or cannot be read.
     #[error("{path}: {source}")]
     BadModel {

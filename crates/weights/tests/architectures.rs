@@ -1,15 +1,13 @@
 //! Every architecture, told from the list of its official state dict.
 
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use weights::{Dtype, Family, Mapped, NameMap, StateDictList, TensorInfo};
 
-/// A list of this crate or of `unet`, which has those of networks that it builds.
+/// A list of `unet`, which builds these networks.
 fn list(name: &str) -> StateDictList {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let place = |owner: &str| crates.join(owner).join("tests/state_dicts").join(name);
-    let found: Option<PathBuf> = ["weights", "unet"].map(place).into_iter().find(|p| p.exists());
-    StateDictList::open(&found.unwrap_or_else(|| panic!("there is no list {name}"))).unwrap()
+    StateDictList::open(&crates.join("unet/tests/state_dicts").join(name)).unwrap()
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -68,6 +66,7 @@ fn guided_diffusion() {
         "channel_mult": [1, 2, 3, 4], "attention_resolutions": [2, 4, 8], "num_classes": 1000,
         "use_scale_shift_norm": true, "resblock_updown": true, "conv_resample": true, "image_size": 64,
         "num_heads": 4, "num_head_channels": 64, "use_new_attention_order": true, "dropout": 0.1,
+        "flavor": "guided-diffusion", "timestep_scale": 1.0,
     });
     let at_128 = json!({
         "model_channels": 256, "num_res_blocks": 2, "channel_mult": [1, 1, 2, 3, 4], "image_size": 128,
@@ -84,7 +83,10 @@ fn guided_diffusion() {
     check("guided_diffusion_128_cond.txt", family, with(&adm, at_128));
     check("guided_diffusion_256_cond.txt", family, with(&adm, at_256));
     check("guided_diffusion_256_uncond.txt", family, with(&adm, unconditional.clone()));
-    let consistency = with(&adm, json!({ "out_channels": 3, "dropout": 0.0 }));
+    let changes = json!({
+        "out_channels": 3, "dropout": 0.0, "flavor": "consistency-models", "timestep_scale": 1000.0,
+    });
+    let consistency = with(&adm, changes);
     let family = "consistency-models-unet";
     check("consistency_imagenet64.txt", family, consistency.clone());
     let lsun = json!({ "use_scale_shift_norm": false, "use_new_attention_order": true });
@@ -131,6 +133,7 @@ fn diffusers() {
         "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2,
         "block_out_channels": [128, 256, 512, 512], "mid_block_add_attention": true, "use_quant_conv": true,
         "use_post_quant_conv": true, "norm_num_groups": 32, "act_fn": "silu", "scaling_factor": 0.18215,
+        "down_block_types": vec!["DownEncoderBlock2D"; 4], "up_block_types": vec!["UpDecoderBlock2D"; 4],
     });
     check("diffusers_sd_vae.txt", "autoencoder-kl", vae);
 }
@@ -197,7 +200,10 @@ fn latents_and_equilibria() {
     check("get_t_cond.txt", "get", get.clone());
     let small = json!({ "hidden_size": 512, "deq_mlp_ratio": 8, "num_heads": 8 });
     check("get_s_cond.txt", "get", with(&get, small));
-    let encoder = json!({ "image_size": 64, "latent_dim": 512 });
+    let encoder = json!({
+        "image_size": 64, "latent_dim": 512, "channels": [64, 128, 128, 128], "attention_after": 1,
+        "num_heads": 4,
+    });
     check("pdae_encoder64.txt", "semantic-encoder", encoder);
     // Its heads are in no table: it is an example, not a published network.
     let list = list("sferd_shift_unet_cifar_example.txt");

@@ -12,6 +12,8 @@ pub struct Detected {
     pub family: String,
     /// The configuration under the official names of its fields.
     pub config: Map<String, Json>,
+    /// The preconditioning of the published networks with these sizes, if they share one.
+    pub preconditioning: Option<Json>,
     /// Everything in the configuration that shapes do not tell, and where it is from: a sentence each.
     pub notes: Vec<String>,
 }
@@ -56,23 +58,28 @@ impl Family {
             };
             config.extend(value.map(|value| (field.clone(), value)));
         }
-        self.add_published(&mut config, &mut notes);
+        let preconditioning = self.add_published(&mut config, &mut notes);
         self.add_defaults(&mut config, &mut notes);
         let is_missing = |field: &&String| !config.contains_key(*field);
         let missing: Vec<_> =
             self.fields.iter().map(|(name, _)| name).filter(is_missing).cloned().collect();
         if missing.is_empty() {
-            Ok(Detected { family: self.name.clone(), config, notes })
+            Ok(Detected { family: self.name.clone(), config, preconditioning, notes })
         } else {
             Err(DetectFault::Ask { fields: missing })
         }
     }
 
-    fn add_published(&self, config: &mut Map<String, Json>, notes: &mut Vec<String>) {
+    /// Adds what is known of the published network with these sizes, and returns its preconditioning.
+    fn add_published(
+        &self,
+        config: &mut Map<String, Json>,
+        notes: &mut Vec<String>,
+    ) -> Option<Json> {
         let fits = |published: &&Published| {
             published.when.iter().all(|(field, value)| config.get(field) == Some(value))
         };
-        let Some(published) = self.published.iter().find(fits) else { return };
+        let published = self.published.iter().find(fits)?;
         for (field, value) in &published.set {
             if !config.contains_key(field) {
                 config.insert(field.clone(), value.clone());
@@ -80,6 +87,7 @@ impl Family {
                 notes.push(format!("{field} = {value}, which shapes do not tell, as in {name}"));
             }
         }
+        published.preconditioning.clone()
     }
 
     fn add_defaults(&self, config: &mut Map<String, Json>, notes: &mut Vec<String>) {

@@ -26,6 +26,7 @@ fn map(values: BTreeMap<String, Value>) -> Map<String, Json> {
 #[serde(deny_unknown_fields)]
 struct FamilyFile {
     title: String,
+    kind: Option<String>,
     license: String,
     signature: Vec<MarkEntry>,
     #[serde(default)]
@@ -50,6 +51,7 @@ struct PublishedEntry {
     name: String,
     when: BTreeMap<String, Value>,
     set: BTreeMap<String, Value>,
+    preconditioning: Option<Json>,
 }
 
 /// The family `name` of a file.
@@ -59,12 +61,13 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Family, DetectFault> {
         DetectFault::Syntax { line, message }
     })?;
     let mark = |MarkEntry { name, rank }| Mark { name, rank };
-    let published = |PublishedEntry { name, when, set }| {
+    let published = |PublishedEntry { name, when, set, preconditioning }| {
         let (when, set) = (map(when), map(set));
-        Published { name, when, set }
+        Published { name, when, set, preconditioning }
     };
     let family = Family {
         name: name.into(),
+        kind: file.kind.unwrap_or_else(|| name.into()),
         title: file.title,
         license: file.license,
         signature: file.signature.into_iter().map(mark).collect(),

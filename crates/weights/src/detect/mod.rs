@@ -25,6 +25,7 @@ const FAMILIES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/architectu
 ///
 /// ```toml
 /// title = "What it is, for people"
+/// kind = "net"                                           # in a model's configuration; without it, the file's name
 /// signature = [{ name = 'net\.in\.weight', rank = 4 }]  # a tensor for each of these must be there
 /// without = ['shift_.*']                                 # and none of these
 /// license = "What is known of published weights."
@@ -41,6 +42,7 @@ const FAMILIES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/architectu
 /// name = "the model of the paper"
 /// when = { channels = 128 }
 /// set = { num_heads = 4 }
+/// preconditioning = { kind = "edm" }                     # what the network is evaluated in, if it is always the same
 /// ```
 ///
 /// # Example
@@ -54,6 +56,7 @@ const FAMILIES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/architectu
 #[derive(Debug)]
 pub struct Family {
     name: String,
+    kind: String,
     title: String,
     license: String,
     signature: Vec<Mark>,
@@ -76,6 +79,7 @@ struct Published {
     name: String,
     when: Map<String, Json>,
     set: Map<String, Json>,
+    preconditioning: Option<Json>,
 }
 
 impl Family {
@@ -133,9 +137,14 @@ impl Family {
         parsed.map_err(|fault| Error::new(Path::new(&format!("{name}.toml")), fault))
     }
 
-    /// Its name, `kind` in a model's configuration.
+    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// `kind` in a model's configuration: families of one architecture share it.
+    pub fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// What it is, in a few words.

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Reader {
     /// Not to be read; a published network, a default or the user says it.
     Unknown,
+    /// The same in every network of the family.
+    Constant(Value),
     /// The size of a tensor along an axis.
     Axis(Axis),
     /// A value for the size of a tensor along an axis.
@@ -90,6 +92,7 @@ impl Reader {
         let names = Names { tensors, config };
         Ok(Some(match self {
             Self::Unknown => return Ok(None),
+            Self::Constant(value) => value.0.clone(),
             Self::Axis(axis) => axis.read(&names)?,
             Self::Lookup { of, axis, values } => {
                 let size = names.axis(names.first(of, None)?, *axis)?.to_string();
