@@ -2,7 +2,7 @@
 
 #[path = "../crates/weights/tests/checkpoints/assemble.rs"]
 mod assemble;
-#[path = "../examples/05_import_checkpoint.rs"]
+#[path = "../examples/05_import_checkpoint/main.rs"]
 #[expect(dead_code, reason = "its `main` is not run")]
 mod example;
 
@@ -189,7 +189,8 @@ fn what_tensors_do_not_tell_is_asked_for() {
     assert!(report.contains("note          num_heads = 2 as given"), "{report}");
     let architecture = &folder.json("gd.json")["architecture"];
     assert_eq!(architecture["attention_resolutions"], json!([2]));
-    assert_eq!(architecture["kind"], "guided-diffusion-unet");
+    assert_eq!(architecture["kind"], "guided-unet");
+    assert_eq!(architecture["flavor"], "guided-diffusion");
     assert_eq!(folder.json("gd.json").get("preconditioning"), None);
     assert!(
         report.contains("note          preconditioning = unknown, which the file does not say"),
@@ -206,6 +207,32 @@ fn what_tensors_do_not_tell_is_asked_for() {
     let first = |row: usize| rows.to_f32()[row * 8] * 4.0 / 8.0;
     // Of (head, 3, dim) the fifth row is k of the first head; of (3, head, dim) it is q of the second, once row 12.
     assert_eq!([first(0), first(4), first(8)], [0.0, 12.0, 4.0]);
+}
+
+#[test]
+fn the_preconditioning_is_said_or_read_from_a_scheduler() {
+    let scheduler = json!({
+        "_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012,
+        "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
+    });
+    let folder = Folder::new()
+        .with("edm.pt", assemble::zip_file(&ddpmpp()))
+        .with("scheduler_config.json", scheduler.to_string());
+    let read = |arguments: &str| {
+        let (outcome, report) =
+            folder.import(&format!("edm.pt --out x.safetensors --force {arguments}"));
+        assert_eq!(outcome, Ok(true), "{report}");
+        folder.json("x.json")["preconditioning"].clone()
+    };
+    let found = read("--scheduler scheduler_config.json");
+    assert_eq!(found["kind"], "discrete");
+    assert_eq!(found["prediction"], "v_prediction");
+    assert_eq!(found["process"]["beta_schedule"], "scaled_linear");
+    assert_eq!(read("--preconditioning ve")["kind"], "ve");
+    let boundary = read(r#"--preconditioning {"kind":"boundary","sigma_min":0.01}"#);
+    assert_eq!(boundary["sigma_min"], 0.01);
+    let unknown = folder.fails("edm.pt --out x.safetensors --force --preconditioning edn");
+    assert!(unknown.contains("`--preconditioning edn` is none"), "{unknown}");
 }
 
 #[test]

@@ -51,6 +51,48 @@ impl Architecture {
         self.with(Builder::zeros(device))
     }
 
+    /// Channels of the images, or of their latents.
+    pub fn image_channels(&self) -> i64 {
+        match self {
+            Self::SongUnet(config) => config.img_channels,
+            Self::DhariwalUnet(config) => config.img_channels,
+            Self::GuidedUnet(config) => config.in_channels,
+            Self::ShiftUnet(config) => config.input_channel,
+            Self::Unet2d(config) => config.in_channels,
+            Self::Unet2dCondition(config) => config.in_channels,
+        }
+    }
+
+    /// Height and width of the images, or of their latents: those that the network is built for, or else those that its
+    /// configuration says it was trained with.
+    pub fn image_size(&self) -> Option<i64> {
+        match self {
+            Self::SongUnet(config) => Some(config.img_resolution),
+            Self::DhariwalUnet(config) => Some(config.img_resolution),
+            Self::GuidedUnet(config) => Some(config.image_size),
+            Self::ShiftUnet(_) => None,
+            Self::Unet2d(config) => config.others.get("sample_size")?.as_i64(),
+            Self::Unet2dCondition(config) => config.others.get("sample_size")?.as_i64(),
+        }
+    }
+
+    /// Number of classes; 0 for a network that knows of none.
+    pub fn classes(&self) -> i64 {
+        match self {
+            Self::SongUnet(config) => config.label_dim,
+            Self::DhariwalUnet(config) => config.label_dim,
+            Self::GuidedUnet(config) => config.num_classes.unwrap_or(0),
+            Self::ShiftUnet(_) => 0,
+            Self::Unet2d(config) => config.num_class_embeds.unwrap_or(0),
+            Self::Unet2dCondition(config) => config.num_class_embeds.unwrap_or(0),
+        }
+    }
+
+    /// Whether the network needs a text.
+    pub fn needs_text(&self) -> bool {
+        matches!(self, Self::Unet2dCondition(_))
+    }
+
     /// Number of trained values, found without taking memory for them.
     ///
     /// # Errors

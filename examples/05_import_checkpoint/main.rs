@@ -14,18 +14,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
 
-use anyhow::{Context, Result, bail, ensure};
+mod files;
+mod network;
+mod preconditioning;
+
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use fewstep::diffusion_core::tensor_file;
-use fewstep::weights::{
-    self, Checkpoint, Detected, Dtype, Family, Mapped, NameMap, Problem, StateDictList, TensorInfo,
-    open, write_safetensors,
-};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use fewstep::weights::{self, Checkpoint, Mapped, NameMap, Problem, StateDictList, open};
+use files::{beside, check_targets, save};
+use network::Network;
+use serde_json::{Map, Value};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Import published weights: .safetensors, .pt, .pth, .bin, .ckpt or .pkl become .safetensors and a configuration.
@@ -58,6 +58,13 @@ pub(crate) struct Args {
     /// A `config.json` of diffusers; its fields win over what the tensors tell.
     #[arg(long, value_name = "FILE.json")]
     config: Option<PathBuf>,
+    /// A `scheduler_config.json` of diffusers, which says how the network is preconditioned.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "preconditioning")]
+    scheduler: Option<PathBuf>,
+    /// How the network is preconditioned: `edm`, `boundary`, `vp`, `ve`, `iddpm`, `discrete`, or settings as JSON:
+    /// `{"kind":"boundary","sigma_min":0.002}`.
+    #[arg(long, value_name = "KIND or JSON")]
+    preconditioning: Option<String>,
     /// Convert names, shapes and orders: a layout by name, or your own TOML file; a wrong name lists all. May be repeated.
     #[arg(long, value_name = "NAME or FILE.toml")]
     layout: Vec<String>,
@@ -78,15 +85,6 @@ enum Float {
     /// As in the file.
     Keep,
 }
-
-/// What official classes of preconditioning are called in a model's configuration.
-const PRECONDITIONINGS: &[(&str, &str)] = &[
-    ("EDMPrecond", "edm"),
-    ("VPPrecond", "vp"),
-    ("VEPrecond", "ve"),
-    ("iDDPMPrecond", "iddpm"),
-    ("GDDPrecond", "boundary"),
-];
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -170,26 +168,6 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
     Ok(true)
 }
 
-/// Refuses, before any work, to replace files that were not meant to be.
-fn check_targets(args: &Args) -> Result<()> {
-    let Some(out) = &args.out else { return Ok(()) };
-    ensure!(
-        out.extension().is_some_and(|extension| extension == "safetensors"),
-        "`--out {}` must end in .safetensors",
-        out.display()
-    );
-    for path in [out.clone(), beside(out)] {
-        ensure!(args.force || !path.exists(), "{} exists; replace it with --force", path.display());
-        let is_input = path.exists() && path.canonicalize()? == args.file.canonicalize()?;
-        ensure!(!is_input, "{} is the file to import", path.display());
-    }
-    Ok(())
-}
-
-fn beside(out: &Path) -> PathBuf {
-    out.with_extension("json")
-}
-
 /// The state dict that is meant, and its key.
 fn section(file: &Checkpoint, key: Option<&str>) -> Result<(String, Checkpoint)> {
     if let Some(key) = key {
@@ -222,148 +200,4 @@ fn settings(args: &Args) -> Result<Map<String, Value>> {
         Ok((field.to_owned(), value))
     };
     args.set.iter().map(setting).collect()
-}
-
-/// What the tensors are.
-struct Network {
-    family: Family,
-    detected: Detected,
-    preconditioning: Option<&'static str>,
-    /// Of the weights, whatever they are renamed to.
-    license: String,
-}
-
-impl Network {
-    /// The family and its configuration: `--set`, then `--config`, then the arguments that built the network, then the
-    /// tensors.
-    fn detect(
-        args: &Args,
-        tensors: &[TensorInfo],
-        class: Option<&str>,
-        arguments: &Map<String, Value>,
-    ) -> Result<Self> {
-        let family = match &args.arch {
-            Some(name) => Family::load(name)?,
-            None => Family::of(tensors)?,
-        };
-        let known = |fields: Map<String, Value>| {
-            fields.into_iter().filter(|(name, _)| family.has_field(name))
-        };
-        let mut given: Map<String, Value> = known(arguments.clone()).collect();
-        if let Some(path) = &args.config {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let fields = serde_json::from_str(&text)
-                .with_context(|| format!("{} is no JSON object", path.display()))?;
-            given.extend(known(fields));
-        }
-        given.extend(settings(args)?);
-        let mut detected = family.read(tensors, &given)?;
-        let (preconditioning, note) = preconditioning(tensors, family.name(), class);
-        detected.notes.extend(note);
-        let license = family.license().to_owned();
-        Ok(Self { family, detected, preconditioning, license })
-    }
-
-    /// The same network under other names. What tensors tell of neither family stays.
-    fn renamed(self, tensors: &[TensorInfo]) -> Result<Self> {
-        let family = Family::of(tensors)?;
-        if family.name() == self.family.name() {
-            return Ok(self);
-        }
-        let is_kept = |field: &str| family.has_field(field) && !family.reads_field(field);
-        let kept = self.detected.config.into_iter().filter(|(field, _)| is_kept(field)).collect();
-        let mut detected = family.read(tensors, &kept)?;
-        detected.notes.retain(|note| !note.ends_with("as given")); // it was noted where it was given
-        detected.notes.splice(0..0, self.detected.notes);
-        Ok(Self { family, detected, ..self })
-    }
-
-    /// The table.
-    fn describe(&self, report: &mut dyn Write, mapped: &Mapped) -> Result<()> {
-        let (tensors, family) = (mapped.tensors(), &self.family);
-        let values: usize = tensors.iter().map(TensorInfo::numel).sum();
-        let bytes: usize = tensors.iter().map(TensorInfo::n_bytes).sum();
-        let types: BTreeSet<_> = tensors.iter().map(|tensor| tensor.dtype.to_string()).collect();
-        let (size, types) = (bytes as f64 / (1 << 20) as f64, Vec::from_iter(types).join(", "));
-        writeln!(report, "architecture  {}, {}", family.name(), family.title())?;
-        writeln!(report, "tensors       {}", tensors.len())?;
-        writeln!(report, "values        {values}")?;
-        writeln!(report, "size          {size:.1} MiB of {types}")?;
-        writeln!(report, "license       {}", self.license)?;
-        for (field, value) in &self.detected.config {
-            writeln!(report, "  {field:26} {value}")?;
-        }
-        self.detected.notes.iter().try_for_each(|note| writeln!(report, "note          {note}"))?;
-        mapped.dropped().iter().try_for_each(|name| writeln!(report, "left out      {name}"))?;
-        Ok(())
-    }
-
-    /// The configuration of the model: its architecture, and its preconditioning if that is known.
-    fn config(&self) -> Value {
-        let mut architecture = Map::from_iter([("kind".to_owned(), json!(self.family.name()))]);
-        architecture.extend(self.detected.config.clone());
-        let mut config = json!({ "architecture": architecture });
-        if let Some(kind) = self.preconditioning {
-            config["preconditioning"] = json!({ "kind": kind });
-        }
-        config
-    }
-}
-
-/// The preconditioning, and a note if the file does not name its class: EDM's for networks with EDM's names alone.
-fn preconditioning(
-    tensors: &[TensorInfo],
-    family: &str,
-    class: Option<&str>,
-) -> (Option<&'static str>, Option<String>) {
-    if let Some((_, kind)) = PRECONDITIONINGS.iter().find(|(name, _)| class == Some(*name)) {
-        return (Some(*kind), None);
-    }
-    let has_table = tensors.iter().any(|tensor| tensor.name == "u");
-    let (kind, reason) = match family {
-        "song-unet" | "dhariwal-unet" if has_table => (Some("iddpm"), "because of its table `u`"),
-        "song-unet" | "dhariwal-unet" if class.is_none() => (Some("edm"), "by default"),
-        _ => (None, "which the file does not say; add it to the configuration"),
-    };
-    (kind, Some(format!("preconditioning = {}, {reason}", kind.unwrap_or("unknown"))))
-}
-
-/// Writes the weights and the configuration, or nothing.
-fn save(args: &Args, out: &Path, mapped: &Mapped, network: &Network) -> Result<()> {
-    let target = match args.dtype {
-        Float::F32 => Some(Dtype::F32),
-        Float::F16 => Some(Dtype::F16),
-        Float::Bf16 => Some(Dtype::BF16),
-        Float::Keep => None,
-    };
-    let mut tensors = mapped.tensors().to_vec();
-    for tensor in tensors.iter_mut().filter(|tensor| tensor.dtype.is_float()) {
-        tensor.dtype = target.unwrap_or(tensor.dtype);
-    }
-    let total: usize = tensors.iter().map(TensorInfo::n_bytes).sum();
-    let bar = ProgressBar::new(total as u64)
-        .with_style(ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}, {eta} left")?);
-    let config = serde_json::to_string_pretty(&network.config())?;
-    let source = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
-    let metadata = BTreeMap::from([
-        ("config".to_owned(), config.clone()),
-        ("license".to_owned(), network.license.clone()),
-        ("source".to_owned(), source.unwrap_or_default()),
-    ]);
-    write_safetensors(out, &tensors, &metadata, |tensor| {
-        let data = mapped.read(&tensor.name)?;
-        let data = if data.dtype == tensor.dtype {
-            data
-        } else {
-            data.cast(tensor.dtype).expect("a float type")
-        };
-        bar.inc(data.bytes.len() as u64);
-        Ok(data.bytes)
-    })?;
-    bar.finish_and_clear();
-    let json = tensor_file::write_bytes(&beside(out), format!("{config}\n").as_bytes());
-    if json.is_err() {
-        let _ = std::fs::remove_file(out); // half of the result is none
-    }
-    Ok(json?)
 }
