@@ -62,10 +62,8 @@ impl<'a> Pass<'a> {
     where
         'a: 'b,
     {
-        let attention = match &mut self.attention {
-            Some(tap) => Some(&mut **tap as &mut (dyn AttentionTap + 'b)),
-            None => None,
-        };
+        let attention = self.attention.as_mut();
+        let attention = attention.map(|tap| &mut **tap as &mut (dyn AttentionTap + 'b));
         Pass { dropout: noise, features: None, attention, shift: None, recomputes: false }
     }
 
