@@ -30,6 +30,7 @@ mod architecture;
 mod autoencoder_kl;
 mod blocks;
 mod builder;
+mod capabilities;
 mod check;
 mod dhariwal_unet;
 mod diffusers;

@@ -123,7 +123,10 @@ impl<B: Embedded> Backbone for WithTarget<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DhariwalUnet, DhariwalUnetConfig, SongUnet, SongUnetConfig};
+    use crate::{
+        DhariwalUnet, DhariwalUnetConfig, GuidedUnet, GuidedUnetConfig, SongUnet, SongUnetConfig,
+        Unet2d, Unet2dConfig,
+    };
     use tch::{Device, Kind};
 
     fn song() -> SongUnet {
@@ -146,6 +149,28 @@ mod tests {
             ..DhariwalUnetConfig::default()
         };
         DhariwalUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap()
+    }
+
+    fn guided() -> GuidedUnet {
+        let config = GuidedUnetConfig {
+            image_size: 8,
+            model_channels: 32,
+            channel_mult: vec![1.0],
+            num_res_blocks: 1,
+            ..GuidedUnetConfig::default()
+        };
+        GuidedUnet::new(&config, &mut Noise::new(1), Device::Cpu).unwrap()
+    }
+
+    fn unet_2d() -> Unet2d {
+        let config = Unet2dConfig {
+            block_out_channels: vec![8, 16],
+            down_block_types: ["DownBlock2D", "AttnDownBlock2D"].map(Into::into).into(),
+            up_block_types: ["AttnUpBlock2D", "UpBlock2D"].map(Into::into).into(),
+            norm_num_groups: 4,
+            ..Unet2dConfig::ddpm_cifar10()
+        };
+        Unet2d::new(&config, &mut Noise::new(1), Device::Cpu).unwrap()
     }
 
     fn check(network: impl Embedded + 'static) {
@@ -179,5 +204,7 @@ mod tests {
     fn the_target_matters_where_it_differs() {
         check(song());
         check(adm());
+        check(guided());
+        check(unet_2d());
     }
 }

@@ -5,15 +5,13 @@ mod mapping;
 
 pub use config::DhariwalUnetConfig;
 
+use crate::Result;
 use crate::blocks::{Conv2d, GroupNorm, Pass, Resample, unbroken};
 use crate::builder::{Builder, Built};
+use crate::capabilities::{embedded, taps};
 use crate::check::assert_image;
 use crate::trunk::Trunk;
-use crate::{Embedded, Result};
-use diffusion_core::{
-    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, Part, shape,
-};
+use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, Part, shape};
 use mapping::Mapping;
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -120,6 +118,10 @@ impl DhariwalUnet {
         &self.config
     }
 
+    fn embedding_channels(&self) -> i64 {
+        self.config.style().emb_channels
+    }
+
     fn copy(&self) -> Self {
         let twin = Self::zeroed(&self.config, self.parameters.device());
         let twin = twin.expect("this network was built with the same configuration");
@@ -183,60 +185,8 @@ impl Backbone for DhariwalUnet {
     }
 }
 
-impl Embedded for DhariwalUnet {
-    fn embedding_width(&self) -> i64 {
-        self.config.style().emb_channels
-    }
-
-    fn forward_shifted(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        shift: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-    ) -> Tensor {
-        let pass = Pass::new(dropout).recomputing(self.recomputes.get());
-        unbroken(self.evaluate(x, c_noise, cond, &mut pass.shifting(shift)))
-    }
-
-    fn embedded_twin(&self) -> Box<dyn Embedded> {
-        Box::new(self.copy())
-    }
-}
-
-impl FeatureTaps for DhariwalUnet {
-    /// The embedding `model.map_layer1`, before the class is added, and every layer of encoder and decoder.
-    fn feature_sites(&self) -> &[FeatureSite] {
-        &self.feature_sites
-    }
-
-    fn forward_tapped(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut FeatureTap<'_>,
-    ) -> Option<Tensor> {
-        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
-        self.evaluate(x, c_noise, cond, &mut pass).continue_value()
-    }
-}
-
-impl AttentionTaps for DhariwalUnet {
-    fn attention_sites(&self) -> &[AttentionSite] {
-        &self.attention_sites
-    }
-
-    fn forward_attending(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut dyn AttentionTap,
-    ) -> Tensor {
-        unbroken(self.evaluate(x, c_noise, cond, &mut Pass::new(dropout).attending(tap)))
-    }
-}
+taps!(
+    DhariwalUnet,
+    "The embedding `model.map_layer1`, before the class is added, and every layer of encoder and decoder."
+);
+embedded!(DhariwalUnet);

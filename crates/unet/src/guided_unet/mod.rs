@@ -18,10 +18,8 @@ pub(crate) use layout::Layout;
 use crate::Result;
 use crate::blocks::{Pass, unbroken};
 use crate::builder::{Builder, Built, channels_last};
-use diffusion_core::{
-    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, shape,
-};
+use crate::capabilities::{embedded, taps};
+use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use embedding::ClassTable;
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -120,6 +118,18 @@ impl GuidedUnet {
         &self.config
     }
 
+    fn embedding_channels(&self) -> i64 {
+        self.config.emb_channels()
+    }
+
+    fn copy(&self) -> Self {
+        let twin = Self::zeroed(&self.config, self.parameters.device());
+        let twin = twin.expect("this network was built with the same configuration");
+        twin.recomputes.set(self.recomputes.get());
+        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
+        twin
+    }
+
     fn evaluate(
         &self,
         x: &Tensor,
@@ -135,7 +145,7 @@ impl GuidedUnet {
             Some(classes) => emb + classes.forward(cond, x.size()[0]),
             None => emb,
         };
-        let emb = emb.silu();
+        let emb = pass.shifted(emb).silu();
         let skips = encode(&self.encoder, &channels_last(x), &[&emb], pass)?;
         self.decoder.forward(skips, &[&emb], pass)
     }
@@ -170,11 +180,7 @@ impl Backbone for GuidedUnet {
     }
 
     fn twin(&self) -> Box<dyn Backbone> {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        Box::new(twin)
+        Box::new(self.copy())
     }
 
     /// On the CPU: four times the memory of the 3 × 3 weights, and lower latency for small batches.
@@ -189,39 +195,8 @@ impl Backbone for GuidedUnet {
     }
 }
 
-impl FeatureTaps for GuidedUnet {
-    /// The noise level's embedding `time_embed` and every entry of `input_blocks`, `middle_block` and `output_blocks`.
-    fn feature_sites(&self) -> &[FeatureSite] {
-        &self.feature_sites
-    }
-
-    fn forward_tapped(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut FeatureTap<'_>,
-    ) -> Option<Tensor> {
-        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
-        self.evaluate(x, c_noise, cond, &mut pass).continue_value()
-    }
-}
-
-impl AttentionTaps for GuidedUnet {
-    /// The attention modules, such as `middle_block.1`.
-    fn attention_sites(&self) -> &[AttentionSite] {
-        &self.attention_sites
-    }
-
-    fn forward_attending(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut dyn AttentionTap,
-    ) -> Tensor {
-        unbroken(self.evaluate(x, c_noise, cond, &mut Pass::new(dropout).attending(tap)))
-    }
-}
+taps!(
+    GuidedUnet,
+    "The noise level's embedding `time_embed` and every entry of `input_blocks`, `middle_block` and `output_blocks`."
+);
+embedded!(GuidedUnet);

@@ -58,7 +58,7 @@ impl ShiftUnet {
         self.parameters.iter().filter(|entry| !Self::is_student(&entry.name))
     }
 
-    /// Copies the values of a student that was trained alone, with the configuration [`ShiftUnetConfig::student`].
+    /// Copies the values of a student that was trained alone, with the configuration [`student`](crate::ShiftUnetConfig::student).
     ///
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) if names or shapes are not those of the student; nothing is changed then.

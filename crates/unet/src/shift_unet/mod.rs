@@ -8,11 +8,9 @@ pub use config::ShiftUnetConfig;
 use crate::Result;
 use crate::blocks::{Linear, Pass, unbroken};
 use crate::builder::{Builder, Built, Init, channels_last};
+use crate::capabilities::taps;
 use crate::guided_unet::{Decoder, Layer, Layout, Readout, TimeEmbedding, encode};
-use diffusion_core::{
-    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, shape,
-};
+use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use tch::{Device, Tensor};
@@ -141,6 +139,7 @@ impl ShiftUnet {
         &self,
         x: &Tensor,
         c_noise: &Tensor,
+        _cond: &Cond,
         pass: &mut Pass<'_>,
     ) -> ControlFlow<(), Tensor> {
         let (emb, skips) = self.encode(x, c_noise, pass)?;
@@ -169,11 +168,11 @@ impl Backbone for ShiftUnet {
         &self,
         x: &Tensor,
         c_noise: &Tensor,
-        _cond: &Cond,
+        cond: &Cond,
         dropout: Option<&mut Noise>,
     ) -> Tensor {
         let mut pass = Pass::new(dropout).recomputing(self.recomputes.get());
-        unbroken(self.evaluate(x, c_noise, &mut pass))
+        unbroken(self.evaluate(x, c_noise, cond, &mut pass))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -201,39 +200,4 @@ impl Backbone for ShiftUnet {
     }
 }
 
-impl FeatureTaps for ShiftUnet {
-    /// The places of the student.
-    fn feature_sites(&self) -> &[FeatureSite] {
-        &self.feature_sites
-    }
-
-    fn forward_tapped(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        _cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut FeatureTap<'_>,
-    ) -> Option<Tensor> {
-        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
-        self.evaluate(x, c_noise, &mut pass).continue_value()
-    }
-}
-
-impl AttentionTaps for ShiftUnet {
-    /// The attention modules of the student.
-    fn attention_sites(&self) -> &[AttentionSite] {
-        &self.attention_sites
-    }
-
-    fn forward_attending(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        _cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut dyn AttentionTap,
-    ) -> Tensor {
-        unbroken(self.evaluate(x, c_noise, &mut Pass::new(dropout).attending(tap)))
-    }
-}
+taps!(ShiftUnet, "The places of the student.");

@@ -5,15 +5,13 @@ mod mapping;
 
 pub use config::{EmbeddingType, SongUnetConfig};
 
+use crate::Result;
 use crate::blocks::{BlockStyle, Pass, unbroken};
 use crate::builder::{Builder, Built};
+use crate::capabilities::{embedded, taps};
 use crate::check::assert_image;
 use crate::trunk::Trunk;
-use crate::{Embedded, Result};
-use diffusion_core::{
-    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, shape,
-};
+use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use mapping::Mapping;
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -99,6 +97,10 @@ impl SongUnet {
         &self.config
     }
 
+    fn embedding_channels(&self) -> i64 {
+        self.config.emb_channels()
+    }
+
     fn copy(&self) -> Self {
         let twin = Self::zeroed(&self.config, self.parameters.device());
         let twin = twin.expect("this network was built with the same configuration");
@@ -160,60 +162,5 @@ impl Backbone for SongUnet {
     }
 }
 
-impl Embedded for SongUnet {
-    fn embedding_width(&self) -> i64 {
-        self.config.emb_channels()
-    }
-
-    fn forward_shifted(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        shift: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-    ) -> Tensor {
-        let pass = Pass::new(dropout).recomputing(self.recomputes.get());
-        unbroken(self.evaluate(x, c_noise, cond, &mut pass.shifting(shift)))
-    }
-
-    fn embedded_twin(&self) -> Box<dyn Embedded> {
-        Box::new(self.copy())
-    }
-}
-
-impl FeatureTaps for SongUnet {
-    /// The embedding `model.map_layer1` and every layer of encoder and decoder.
-    fn feature_sites(&self) -> &[FeatureSite] {
-        &self.feature_sites
-    }
-
-    fn forward_tapped(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut FeatureTap<'_>,
-    ) -> Option<Tensor> {
-        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
-        self.evaluate(x, c_noise, cond, &mut pass).continue_value()
-    }
-}
-
-impl AttentionTaps for SongUnet {
-    fn attention_sites(&self) -> &[AttentionSite] {
-        &self.attention_sites
-    }
-
-    fn forward_attending(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut dyn AttentionTap,
-    ) -> Tensor {
-        unbroken(self.evaluate(x, c_noise, cond, &mut Pass::new(dropout).attending(tap)))
-    }
-}
+taps!(SongUnet, "The embedding `model.map_layer1` and every layer of encoder and decoder.");
+embedded!(SongUnet);

@@ -7,11 +7,9 @@ pub use config::Unet2dConfig;
 use crate::Result;
 use crate::blocks::{Pass, PositionalEmbedding, unbroken};
 use crate::builder::{Builder, Built};
+use crate::capabilities::{embedded, taps};
 use crate::diffusers::{Body, ClassEmbedding, Flow, TimeEmbedding, sinusoids};
-use diffusion_core::{
-    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, shape,
-};
+use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use tch::{Device, Tensor};
@@ -81,7 +79,8 @@ impl Embedding {
         let emb = self.time.forward(&self.steps.forward(c_noise), None);
         pass.show(&self.site, &emb)?; // what was shown is not written to
         let class = self.class.as_ref().map(|class| class.forward(cond, c_noise));
-        ControlFlow::Continue(class.map_or_else(|| emb.silu(), |class| (&emb + class).silu()))
+        let sum = class.into_iter().fold(emb, |sum, class| &sum + class);
+        ControlFlow::Continue(pass.shifted(sum).silu())
     }
 }
 
@@ -114,6 +113,18 @@ impl Unet2d {
     /// The configuration the network was built with.
     pub fn config(&self) -> &Unet2dConfig {
         &self.config
+    }
+
+    fn embedding_channels(&self) -> i64 {
+        self.config.emb_channels()
+    }
+
+    fn copy(&self) -> Self {
+        let twin = Self::zeroed(&self.config, self.parameters.device());
+        let twin = twin.expect("this network was built with the same configuration");
+        twin.recomputes.set(self.recomputes.get());
+        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
+        twin
     }
 
     fn evaluate(
@@ -164,11 +175,7 @@ impl Backbone for Unet2d {
     }
 
     fn twin(&self) -> Box<dyn Backbone> {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        Box::new(twin)
+        Box::new(self.copy())
     }
 
     /// On the CPU: four times the memory of the 3 × 3 weights, and lower latency for small batches.
@@ -182,38 +189,5 @@ impl Backbone for Unet2d {
     }
 }
 
-impl FeatureTaps for Unet2d {
-    /// `time_embedding`, `conv_in`, and every residual block, attention and stage.
-    fn feature_sites(&self) -> &[FeatureSite] {
-        &self.feature_sites
-    }
-
-    fn forward_tapped(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut FeatureTap<'_>,
-    ) -> Option<Tensor> {
-        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
-        self.evaluate(x, c_noise, cond, &mut pass).continue_value()
-    }
-}
-
-impl AttentionTaps for Unet2d {
-    fn attention_sites(&self) -> &[AttentionSite] {
-        &self.attention_sites
-    }
-
-    fn forward_attending(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut dyn AttentionTap,
-    ) -> Tensor {
-        unbroken(self.evaluate(x, c_noise, cond, &mut Pass::new(dropout).attending(tap)))
-    }
-}
+taps!(Unet2d, "`time_embedding`, `conv_in`, and every residual block, attention and stage.");
+embedded!(Unet2d);

@@ -83,7 +83,7 @@ impl Conditions {
         let class = self.class.as_ref().map(|class| class.forward(cond, c_noise));
         let added = self.added.as_ref().map(|added| added.forward(cond, c_noise.size()[0]));
         let sum = class.into_iter().chain(added).fold(emb, |sum, term| &sum + term);
-        ControlFlow::Continue(sum.silu())
+        ControlFlow::Continue(pass.shifted(sum).silu())
     }
 }
 

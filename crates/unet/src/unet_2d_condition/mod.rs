@@ -11,12 +11,10 @@ pub use config::Unet2dConditionConfig;
 use crate::Result;
 use crate::blocks::{Pass, unbroken};
 use crate::builder::{Builder, Built};
+use crate::capabilities::{embedded, taps};
 use crate::diffusers::{Body, Flow, required};
 use conditions::Conditions;
-use diffusion_core::{
-    AttentionSite, AttentionTap, AttentionTaps, Backbone, Cond, FeatureSite, FeatureTap,
-    FeatureTaps, Noise, Parameters, shape,
-};
+use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use tch::{Device, Tensor};
@@ -107,6 +105,18 @@ impl Unet2dCondition {
         &self.config
     }
 
+    fn embedding_channels(&self) -> i64 {
+        self.config.emb_channels()
+    }
+
+    fn copy(&self) -> Self {
+        let twin = Self::zeroed(&self.config, self.parameters.device());
+        let twin = twin.expect("this network was built with the same configuration");
+        twin.recomputes.set(self.recomputes.get());
+        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
+        twin
+    }
+
     fn evaluate(
         &self,
         x: &Tensor,
@@ -156,11 +166,7 @@ impl Backbone for Unet2dCondition {
     }
 
     fn twin(&self) -> Box<dyn Backbone> {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        Box::new(twin)
+        Box::new(self.copy())
     }
 
     /// On the CPU: four times the memory of the 3 × 3 weights, and lower latency for small batches.
@@ -174,38 +180,8 @@ impl Backbone for Unet2dCondition {
     }
 }
 
-impl FeatureTaps for Unet2dCondition {
-    /// `time_embedding`, `conv_in`, and every residual block, attention and stage.
-    fn feature_sites(&self) -> &[FeatureSite] {
-        &self.feature_sites
-    }
-
-    fn forward_tapped(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut FeatureTap<'_>,
-    ) -> Option<Tensor> {
-        let mut pass = Pass::new(dropout).recomputing(self.recomputes.get()).showing(tap);
-        self.evaluate(x, c_noise, cond, &mut pass).continue_value()
-    }
-}
-
-impl AttentionTaps for Unet2dCondition {
-    fn attention_sites(&self) -> &[AttentionSite] {
-        &self.attention_sites
-    }
-
-    fn forward_attending(
-        &self,
-        x: &Tensor,
-        c_noise: &Tensor,
-        cond: &Cond,
-        dropout: Option<&mut Noise>,
-        tap: &mut dyn AttentionTap,
-    ) -> Tensor {
-        unbroken(self.evaluate(x, c_noise, cond, &mut Pass::new(dropout).attending(tap)))
-    }
-}
+taps!(
+    Unet2dCondition,
+    "`time_embedding`, `conv_in`, and every residual block, attention and stage."
+);
+embedded!(Unet2dCondition);
