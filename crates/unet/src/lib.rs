@@ -1,8 +1,19 @@
 //! Diffusion U-Nets on libtorch with the official state-dict names.
 //!
-//! [`SongUnet`] (DDPM++, NCSN++) and [`DhariwalUnet`] (ADM) are raw networks `F(x, c_noise)`; a preconditioning from
-//! `diffusion-schedule` around one makes a denoiser. [`ModelConfig`] names such a pair, and [`save`] and [`load`] keep it
-//! in one safetensors file that says how to build it again.
+//! | network | published as |
+//! |---|---|
+//! | [`SongUnet`] | DDPM++ and NCSN++ by EDM, SiD, GDD |
+//! | [`DhariwalUnet`] | ADM by EDM |
+//! | [`GuidedUnet`] | ADM by guided-diffusion and `consistency_models` |
+//! | [`ShiftUnet`] | the student of SFERD and PDAE |
+//! | [`Unet2d`], [`Unet2dCondition`] | DDPM, Stable Diffusion 1, 2, XL and LCM by diffusers |
+//! | [`AutoencoderKl`], [`SemanticEncoder`], [`MlpSkipNet`], [`Get`] | networks that are no denoisers: [`Module`] |
+//!
+//! The first five rows are raw networks `F(x, c_noise)`; a preconditioning from `diffusion-schedule` around one makes a
+//! denoiser. [`ModelConfig`] names such a pair, and [`save`] and [`load`] keep it in one safetensors file that says how to
+//! build it again; [`save_module`] and [`load_module`] do that for the others. Features can be seen
+//! ([`FeatureTaps`](diffusion_core::FeatureTaps)), attention maps seen and replaced
+//! ([`AttentionTaps`](diffusion_core::AttentionTaps)).
 //!
 //! # Example
 //! ```
