@@ -344,15 +344,12 @@ impl Job {
             return Ok(None);
         }
         let (teacher, model) = unet::load(&path, self.device)?;
-        let Architecture::SongUnet(of_teacher) = &model.architecture else {
-            anyhow::bail!("{} is no U-Net", path.display());
-        };
-        let facts = |n: &SongUnetConfig| (n.img_channels, n.img_resolution, n.label_dim);
+        let of_teacher = &model.architecture;
+        let facts = |a: &Architecture| (a.image_channels(), a.image_size(), a.classes());
+        let (found, needed) = (facts(of_teacher), facts(&Architecture::SongUnet(network.clone())));
         ensure!(
-            facts(of_teacher) == facts(network),
-            "the teacher's (channels, resolution, classes) {:?} are not the data's {:?}; see --size and --grey",
-            facts(of_teacher),
-            facts(network)
+            found == needed,
+            "the teacher's (channels, resolution, classes) {found:?} are not the data's {needed:?}; see --size and --grey"
         );
         teacher.recompute(flags.recompute);
         Ok(Some((teacher, model)))

@@ -19,7 +19,6 @@ use fewstep::distill_trainer::{observer::write_grid, settings};
 use fewstep::libtorch_ext::{Autocast, process};
 use fewstep::metrics::{ByteRule, ByteScale};
 use fewstep::prelude::*;
-use fewstep::unet::Architecture;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::create_dir_all;
 use std::path::PathBuf;
@@ -47,6 +46,9 @@ struct Args {
     /// Class labels that the images get in turn, such as `0,1,2`; `all` stands for every class of the model.
     #[arg(long, default_value = "all")]
     classes: String,
+    /// Height and width of the images, for a model that is not made for one size [default: what it was trained with]
+    #[arg(long)]
+    size: Option<i64>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -84,15 +86,22 @@ fn main() -> Result<()> {
     // 1. The model, its sampler, and the classes it knows.
     let device = device::parse(&args.device)?;
     let (network, config) = unet::load(&args.model, device)?;
-    let Architecture::SongUnet(unet) = &config.architecture else {
-        anyhow::bail!("{} holds another architecture than a U-Net", args.model.display())
+    let model = &config.architecture;
+    ensure!(
+        !model.needs_text(),
+        "{} needs a text, which this example has not",
+        args.model.display()
+    );
+    let classes = model.classes();
+    let Some(size) = args.size.or(model.image_size()) else {
+        anyhow::bail!("{} makes images of any size; choose one with --size", args.model.display())
     };
     network.prepare();
     let chosen = sampler(&args, config.sampler.clone())?;
     let generator = Sampling::new(&network, chosen.build()?);
-    let labels = labels(&args, unet.label_dim)?;
+    let labels = labels(&args, classes)?;
     // A wrong class or folder is an error before the work begins.
-    Cond::classes(&labels, unet.label_dim, device)?;
+    Cond::classes(&labels, classes, device)?;
     for folder in
         [Some(&args.out), args.npz.as_ref()].into_iter().flatten().flat_map(|p| p.parent())
     {
@@ -102,7 +111,7 @@ fn main() -> Result<()> {
     // 2. The images, batch by batch. Latents are drawn image by image, so they do not depend on the batch.
     let mut latents = Noise::new(args.seed).stream("latents").on(device);
     let mut noise = Noise::new(args.seed).stream("sampler").on(device);
-    let shape = [unet.img_channels, unet.img_resolution, unet.img_resolution];
+    let shape = [model.image_channels(), size, size];
     let bar = ProgressBar::new(args.n as u64).with_style(ProgressStyle::with_template(
         "{bar:30} {pos}/{len} images, {elapsed} elapsed, {eta} left",
     )?);
@@ -112,7 +121,7 @@ fn main() -> Result<()> {
     let mut bytes = Vec::new();
     for labels in labels.chunks(args.batch) {
         let z: Vec<Tensor> = labels.iter().map(|_| latents.normal(&shape)).collect();
-        let cond = Cond::classes(labels, unet.label_dim, device)?;
+        let cond = Cond::classes(labels, classes, device)?;
         let images = generator.generate(&Tensor::stack(&z, 0), &cond, &mut noise);
         ensure!(
             bool::try_from(images.isfinite().all())?,
@@ -129,12 +138,12 @@ fn main() -> Result<()> {
     // 3. The files.
     let bytes = Tensor::cat(&bytes, 0);
     let shown = bytes.narrow(0, 0, args.shown.clamp(1, args.n) as i64);
-    let columns = if (2..=16).contains(&unet.label_dim) { unet.label_dim } else { 12 };
+    let columns = if (2..=16).contains(&classes) { classes } else { 12 };
     write_grid(&args.out, &ByteScale::Edm.decode(&shown), args.columns.unwrap_or(columns))?;
     println!("wrote {}", args.out.display());
     if let Some(path) = &args.npz {
         let mut arrays = vec![("arr_0", bytes.permute([0, 2, 3, 1]).contiguous())];
-        if unet.label_dim > 0 {
+        if classes > 0 {
             arrays.push(("arr_1", Tensor::from_slice(&labels)));
         }
         // Reading it back notices a disk that is full at the very end.

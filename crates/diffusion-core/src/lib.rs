@@ -4,7 +4,7 @@
 //! the raw network inside it, a [`Generator`] turns noise into images, [`Cond`] is what they are conditioned on,
 //! [`Noise`] is where every random number comes from, [`Parameters`] are a network's named tensors. Some networks can do
 //! more: [`FeatureTaps`] shows features, [`AttentionTaps`] shows and replaces attention maps,
-//! [`LogVar`] learns how uncertain it is.
+//! [`LogVar`] learns how uncertain it is, [`TwoTime`] knows where a step is to arrive.
 //!
 //! Conventions, everywhere in the workspace:
 //!
@@ -35,7 +35,7 @@ pub use backbone::Backbone;
 pub use batch::{Batch, BatchSource};
 pub use capability::{
     AttentionKind, AttentionMap, AttentionSite, AttentionTap, AttentionTaps, FeatureSite,
-    FeatureTap, FeatureTaps, LogVar, Part,
+    FeatureTap, FeatureTaps, LogVar, Part, TwoTime,
 };
 pub use cond::Cond;
 pub use denoiser::Denoiser;

@@ -14,7 +14,7 @@ pub(crate) struct PlayerState {
     pub(crate) flat: Rc<FlatParameters>,
     /// What never does.
     frozen: Vec<Tensor>,
-    /// Every trained tensor, frozen or not.
+    /// Every tensor: what moves, what is frozen, and constants, which not every configuration implies.
     named: Vec<(String, Tensor)>,
     config: RoleConfig,
     optimizer: Optimizer,
@@ -37,7 +37,9 @@ impl PlayerState {
         Ok(Self {
             role: player.role,
             frozen: frozen.map(|entry| entry.tensor.shallow_clone()).collect(),
-            named: trained.iter().map(|e| (e.name.clone(), e.tensor.shallow_clone())).collect(),
+            named: (player.parameters.iter())
+                .map(|entry| (entry.name.clone(), entry.tensor.shallow_clone()))
+                .collect(),
             optimizer: Optimizer::over(&config.optimizer, Rc::clone(&flat)),
             emas: averages.map(|&ema| Ema::over(ema, Rc::clone(&flat))).collect(),
             flat,
@@ -132,5 +134,26 @@ impl PlayerState {
         self.optimizer.load_state(&part("optimizer"))?;
         let keys = self.ema_keys();
         self.emas.iter_mut().zip(keys).try_for_each(|(ema, key)| ema.load_state(&part(&key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diffusion_core::Parameters;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn constants_are_saved_with_the_weights() {
+        let mut parameters = Parameters::new(Device::Cpu);
+        let _ = parameters.trainable("weight", Tensor::ones([2], (Kind::Float, Device::Cpu)));
+        let frequencies = parameters.buffer("freqs", Tensor::from_slice(&[3f32, 5.0]));
+        let player = Player { role: Role("network"), parameters: &parameters };
+        let mut state = PlayerState::new(&player, RoleConfig::default()).unwrap();
+        let tensors = state.state().tensors;
+        let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        let _ = frequencies.shallow_clone().zero_();
+        state.load_state(&State { tensors, ..State::default() }).unwrap();
+        assert_eq!(Vec::<f32>::try_from(frequencies).unwrap(), [3.0, 5.0]);
     }
 }

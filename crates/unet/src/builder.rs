@@ -107,6 +107,12 @@ impl<'n> Builder<'n> {
         self.parameters.trainable(name, values)
     }
 
+    /// The same, never trained: a constant that no configuration implies.
+    pub(crate) fn normal_buffer(&mut self, name: &str, shape: &[i64], scale: f64) -> Tensor {
+        let values = self.normal_values(shape, scale);
+        self.parameters.buffer(name, values)
+    }
+
     /// Values that are all the same at first, such as a normalization's scale.
     pub(crate) fn constant(&mut self, name: &str, channels: i64, value: f64) -> Tensor {
         let values = self.full(&[channels], value);
@@ -153,9 +159,11 @@ impl<'n> Builder<'n> {
         self.parameters.trained().skip(count).map(handle).collect()
     }
 
-    /// Everything registered.
+    /// Everything registered; places in the order of the network's parts, which may be another than that of the tensors.
     pub(crate) fn finish(self) -> Built {
-        let Self { parameters, feature_sites, attention_sites, .. } = self;
+        let Self { parameters, mut feature_sites, mut attention_sites, .. } = self;
+        feature_sites.sort_by_key(|site| site.part);
+        attention_sites.sort_by_key(|site| site.part);
         Built { parameters, feature_sites, attention_sites }
     }
 

@@ -57,7 +57,7 @@ pub enum Error {
     /// A layer whose channels do not split into its normalization groups.
     #[error(
         "layer `{layer}` has {channels} channels, which {groups} normalization groups do not divide; \
-         choose `model_channels` a multiple of 4 (of 32 from 128 on)"
+         choose `model_channels` a multiple of 4 (of 32 where there are 32 groups)"
     )]
     IndivisibleGroups {
         /// The layer.
@@ -67,13 +67,45 @@ pub enum Error {
         /// The groups they do not split into.
         groups: i64,
     },
-    /// An odd number of channels for the noise embedding, which is half sines and half cosines.
+    /// Attention whose channels do not split into its heads.
     #[error(
-        "the noise embedding has {channels} channels, `model_channels` times `channel_mult_noise`; \
-         half of them are sines and half cosines, so the number must be even"
+        "layer `{layer}` has {channels} channels, which its {heads} attention heads of about 64 channels do not divide; \
+         choose `model_channels` a multiple of 64"
+    )]
+    IndivisibleHeads {
+        /// The layer.
+        layer: String,
+        /// Its channels.
+        channels: i64,
+        /// The heads they do not split into.
+        heads: i64,
+    },
+    /// A filter that cannot halve and double the resolution.
+    #[error(
+        "`resample_filter` is {taps:?}; it must have 2 to 16 taps, an even number, none beyond 65536, and a sum above 0"
+    )]
+    BadFilter {
+        /// The taps.
+        taps: Vec<i64>,
+    },
+    /// An odd number of channels for an embedding, which is half sines and half cosines.
+    #[error(
+        "an embedding has {channels} channels; half of them are sines and half cosines, so the number must be even"
     )]
     OddEmbedding {
         /// The number of channels.
+        channels: i64,
+    },
+    /// Channels that do not split into normalization groups or heads.
+    #[error("`{layer}` has {channels} channels, which `{field}` {parts} does not divide")]
+    IndivisibleChannels {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The number of groups or heads that follows from it.
+        parts: i64,
+        /// The layer.
+        layer: String,
+        /// Its channels.
         channels: i64,
     },
     /// A variant of the architecture that is known and not built.
@@ -85,6 +117,30 @@ pub enum Error {
         value: String,
         /// The value that can be built.
         supported: &'static str,
+    },
+    /// A list of another length than there are blocks.
+    #[error("`{field}` has {found} values for {expected} blocks; state one for each")]
+    WrongCount {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The length of the list.
+        found: usize,
+        /// The number of blocks.
+        expected: usize,
+    },
+    /// A field that another field makes necessary.
+    #[error("`{field}` is missing, which `{because}` needs")]
+    MissingField {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What needs it.
+        because: &'static str,
+    },
+    /// A field of a published configuration that is unknown and might change numbers.
+    #[error("the field `{field}` is unknown and might change numbers; remove it if it does not")]
+    UnknownField {
+        /// The field.
+        field: String,
     },
     /// A model file without the configuration that says how to build the network.
     #[error(
@@ -113,6 +169,25 @@ pub enum Error {
         needs: u64,
         /// Values of all tensors in the file.
         holds: u64,
+    },
+    /// A table of noise levels that is not that of the preconditioning.
+    #[error(
+        "`u` holds other noise levels than the preconditioning computes for `m` = {m}: \
+         the network belongs to another schedule; set the preconditioning's `m`, `c_1` and `c_2`"
+    )]
+    OtherLevels {
+        /// The preconditioning's number of levels.
+        m: usize,
+    },
+    /// A file with another network than was asked for.
+    #[error("{path} holds the architecture {found}; `{expected}` was asked for")]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What was asked for.
+        expected: &'static str,
     },
     /// A model file that does not fit the network it describes, or cannot be read.
     #[error("{path}: {source}")]

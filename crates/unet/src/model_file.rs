@@ -1,13 +1,14 @@
 //! Networks in files that say how to build them.
 
-use crate::{Architecture, Error, Result};
+use crate::{Architecture, Error, Result, noise_table};
 use diffusion_core::{Noise, Parameters, tensor_file};
 use diffusion_schedule::{Network, Preconditioned, Preconditioning, SamplerConfig};
 use libtorch_ext::process::release_freed_memory;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// The metadata entry that holds the configuration.
 const CONFIG: &str = "config";
@@ -74,28 +75,50 @@ impl ModelConfig {
 /// # Errors
 /// [`Error::Core`] if one of the files cannot be written; an existing file is then left as it was.
 pub fn save(path: &Path, parameters: &Parameters, config: &ModelConfig) -> Result<()> {
+    write_described(path, parameters, config)
+}
+
+/// Writes tensors with a configuration, which also goes beside them.
+pub(crate) fn write_described(
+    path: &Path,
+    parameters: &Parameters,
+    config: &impl Serialize,
+) -> Result<()> {
     let json = serde_json::to_string_pretty(config).expect("a configuration is plain data");
     parameters.save(path, &BTreeMap::from([(CONFIG.to_owned(), json.clone())]))?;
     tensor_file::write_bytes(&path.with_extension("json"), format!("{json}\n").as_bytes())?;
     Ok(())
 }
 
+/// Reads tensors with their configuration.
+pub(crate) fn read_described<C: DeserializeOwned>(
+    path: &Path,
+) -> Result<(C, Vec<(String, Tensor)>)> {
+    let file = tensor_file::read(path)?;
+    let json = file.metadata.get(CONFIG).ok_or_else(|| Error::NoConfig { path: path.into() })?;
+    let config = serde_json::from_str(json)
+        .map_err(|source| Error::BadConfig { path: path.into(), source })?;
+    Ok((config, file.tensors))
+}
+
 /// Reads a model that [`save`] wrote.
+///
+/// Official tensors with a configuration added to them are read, too: the table `u` of `iDDPMPrecond`, which `save` does
+/// not write, is compared with the preconditioning's and dropped.
 ///
 /// # Errors
 /// - [`Error::Core`] if the file cannot be read, is truncated or no safetensors file;
 /// - [`Error::NoConfig`] or [`Error::BadConfig`] if its configuration is missing or cannot be understood;
-/// - [`Error::BadModel`] if the configuration is impossible or that of a far larger network, or names or shapes of the tensors are not its network's.
+/// - [`Error::BadModel`] if the configuration is impossible or that of a far larger network, names or shapes of the tensors are not
+///   its network's, or `u` holds other noise levels than the preconditioning's.
 pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
-    let file = tensor_file::read(path)?;
-    let json = file.metadata.get(CONFIG).ok_or_else(|| Error::NoConfig { path: path.into() })?;
-    let config: ModelConfig = serde_json::from_str(json)
-        .map_err(|source| Error::BadConfig { path: path.into(), source })?;
-    let holds = file.tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
+    let (config, mut tensors) = read_described::<ModelConfig>(path)?;
+    let holds = tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
     let filled = config.check(holds).and_then(|()| {
         let backbone = config.architecture.zeroed(device)?;
         let network = Preconditioned::new(backbone, config.preconditioning);
-        network.parameters().load(file.tensors)?;
+        noise_table::take_out(&mut tensors, &config.preconditioning)?;
+        network.parameters().load(tensors)?;
         Ok(network)
     });
     let network =

@@ -1,7 +1,7 @@
 //! Saved models, whole and damaged.
 
 use diffusion_core::{Cond, Denoiser, Noise, tensor_file};
-use diffusion_schedule::{Edm, Preconditioning, SamplerConfig};
+use diffusion_schedule::{Edm, IDdpm, Preconditioning, SamplerConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
@@ -133,6 +133,26 @@ fn tensors_of_another_network_are_refused() {
     });
     let error = load_error(&path);
     assert!(error.to_string().contains("`model.map_layer0.bias` has shape [3]"), "{error}");
+}
+
+#[test]
+fn the_table_of_an_official_preconditioning_is_dropped() {
+    let (_folder, path) = saved();
+    let iddpm = IDdpm { m: 20, ..IDdpm::default() };
+    rewrite(&path, |file| {
+        let config = ModelConfig { preconditioning: Preconditioning::IDdpm(iddpm), ..config() };
+        file.metadata.insert("config".into(), serde_json::to_string(&config).unwrap());
+        file.tensors.insert(0, ("u".into(), Tensor::from_slice(&iddpm.u()).to_kind(Kind::Float)));
+    });
+    let (network, config) = load(&path, Device::Cpu).unwrap();
+    assert_eq!(config.preconditioning, network.preconditioning());
+    assert!(network.parameters().get("u").is_none());
+    rewrite(&path, |file| {
+        let (_, u) = file.tensors.iter_mut().find(|(name, _)| name == "u").unwrap();
+        *u = u.neg();
+    });
+    let error = load_error(&path);
+    assert!(error.to_string().contains("`u` holds other noise levels"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use diffusion_core::{Backbone, Cond, FeatureTaps, Noise};
 use std::ops::ControlFlow;
 use tch::{Device, Kind, Tensor};
-use unet::{SongUnet, SongUnetConfig};
+use unet::{DecoderType, EncoderType, SongUnet, SongUnetConfig};
 
 fn config() -> SongUnetConfig {
     SongUnetConfig {
@@ -151,6 +151,7 @@ fn taps_show_every_layer_in_order() {
         "dec.8x8_up",
         "dec.8x8_block0",
         "dec.8x8_block1",
+        "dec.8x8_aux_conv",
     ];
     assert_eq!(names, layers.map(|layer| format!("model.{layer}")));
 }
@@ -170,4 +171,67 @@ fn any_size_can_be_built() {
     let x = Noise::new(2).normal(&[1, 1, 28, 28]);
     let out = network.forward(&x, &Tensor::from_slice(&[0.5f32]), &Cond::none(), None);
     assert_eq!(out.size(), [1, 1, 28, 28]);
+}
+
+/// A network of two levels of the same width whose weights are zero, but for those of `weights`.
+fn nearly_zero(config: SongUnetConfig, weights: &[(&str, f64)]) -> SongUnet {
+    let config =
+        SongUnetConfig { channel_mult: vec![1, 1], label_dim: 0, augment_dim: 0, ..config };
+    let network = SongUnet::zeroed(&config, Device::Cpu).unwrap();
+    for &(name, value) in weights {
+        let weight = network.parameters().get(name).unwrap();
+        let _ = tch::no_grad(|| weight.shallow_clone().fill_(value));
+    }
+    network
+}
+
+#[test]
+fn skips_of_the_encoder_add_the_halved_image_to_a_level() {
+    let config = SongUnetConfig { encoder_type: EncoderType::Skip, ..config() };
+    let aux = "model.enc.4x4_aux_skip";
+    let (weight, bias) = (&format!("{aux}.weight"), &format!("{aux}.bias"));
+    let network = nearly_zero(config, &[(weight, 0.5), (bias, 0.25)]);
+    let (x, c_noise) = (input().x, input().c_noise);
+    let names = ["model.enc.4x4_aux_down", aux, "model.enc.4x4_block0"];
+    let found = network.features(&x, &c_noise, &Cond::none(), &names).unwrap();
+    let halved = x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
+    let added = halved.sum_dim_intlist([1].as_slice(), true, Kind::Float) * 0.5 + 0.25;
+    let added = added.expand([2, 8, 4, 4], false);
+    let block = &added * 0.5; // its convolutions and its attention are silent
+    for (found, expected) in found.iter().zip([halved, added, block]) {
+        assert!(largest(&(found - expected)) < 1e-6);
+    }
+}
+
+#[test]
+fn skips_of_the_decoder_add_the_images_of_all_levels() {
+    let config = SongUnetConfig {
+        decoder_type: DecoderType::Skip,
+        resample_filter: vec![1, 3, 3, 1],
+        ..config()
+    };
+    let biases = [("model.dec.4x4_aux_conv.bias", 2.0), ("model.dec.8x8_aux_conv.bias", -0.5)];
+    let answer = run(&nearly_zero(config, &biases), &input());
+    // the filter sees zeros beyond the border: three quarters there, nine sixteenths in the corners
+    for (place, expected) in [([3, 4], 1.5), ([0, 4], 1.0), ([4, 7], 1.0), ([7, 7], 0.625)] {
+        assert!((answer.double_value(&[1, 2, place[0], place[1]]) - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn frequencies_come_with_the_weights() {
+    let config = config().ncsnpp();
+    let fresh = |seed| SongUnet::new(&config, &mut Noise::new(seed), Device::Cpu).unwrap();
+    let freqs = |network: &dyn Backbone| {
+        network.parameters().get("model.map_noise.freqs").unwrap().shallow_clone()
+    };
+    let (one, other) = (fresh(1), fresh(2));
+    assert_eq!(freqs(&one).size(), [8]);
+    assert_ne!(freqs(&one), freqs(&other));
+    assert_eq!(freqs(&*one.twin()), freqs(&one));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ncsnpp.safetensors");
+    one.parameters().save(&path, &std::collections::BTreeMap::new()).unwrap();
+    other.parameters().load_file(&path).unwrap();
+    assert_eq!(run(&other, &input()), run(&one, &input()));
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a file of weights.
 
-use crate::{Dtype, Fault};
+use crate::{DetectFault, Dtype, Fault, ListFault, NameFault};
 use std::path::{Path, PathBuf};
 
 /// The result of a fallible operation of this crate.
@@ -238,6 +238,15 @@ pub enum Problem {
         /// The size of what was given.
         found: u64,
     },
+    /// A layout that is wrong, or that does not fit.
+    #[error("{0}")]
+    Names(#[source] Box<NameFault>),
+    /// An architecture that is not known.
+    #[error("{0}")]
+    Detect(#[source] Box<DetectFault>),
+    /// A list of a state dict that cannot be read.
+    #[error("{0}")]
+    List(#[source] ListFault),
     /// A type that elements cannot be converted to.
     #[error("elements become F32, F16 or BF16, not {0}")]
     NoCast(Dtype),

@@ -23,6 +23,11 @@
 //! # Ok::<(), weights::Error>(())
 //! ```
 //!
+//! # Networks
+//! [`Family`] tells from names and shapes which architecture the tensors are and gives its configuration, [`NameMap`] and
+//! [`Mapped`] turn names, shapes and orders of one convention into those of another, and [`StateDictList`] compares tensors
+//! with a list. What they know is data, a file for each architecture and each layout.
+//!
 //! # Trust
 //! A pickle is a program, and loading one in Python can do anything. Here the part of it that describes containers,
 //! numbers, text and tensors is read as data; the first instruction or name beyond that is an [`Error`] that says which
@@ -35,12 +40,15 @@
 
 mod checkpoint;
 mod contents;
+mod detect;
 mod dtype;
 mod error;
 mod file;
 mod format;
 mod layout;
 mod limits;
+mod list;
+mod names;
 mod object;
 mod pickle;
 mod source;
@@ -48,10 +56,13 @@ mod tensor;
 mod write;
 
 pub use checkpoint::{Checkpoint, open};
+pub use detect::{DetectFault, Detected, Family};
 pub use dtype::Dtype;
 pub use error::{Error, Problem, Result};
 pub use format::Format;
 pub use limits::Limits;
+pub use list::{Difference, ListFault, StateDictList};
+pub use names::{Mapped, NameFault, NameMap};
 pub use object::Object;
 pub use pickle::Fault;
 pub use tensor::{TensorData, TensorInfo};

@@ -53,7 +53,7 @@ fn cost<T>(of: impl FnOnce() -> T) -> (T, usize) {
 #[test]
 fn hostile_reference_files_end_as_promised() {
     let _turn = turn();
-    let Some(folder) = folder::folder() else { return };
+    let folder = folder::folder();
     let here = tempfile::tempdir().unwrap();
     std::env::set_current_dir(here.path()).unwrap();
     let folder = folder.join("hostile");
@@ -134,6 +134,28 @@ fn greedy_files_stay_poor() {
         let is_modest = ["repeated.pt", "header.safetensors"].contains(&name);
         assert_eq!(result.is_ok(), is_modest, "{name}: {result:?}");
     }
+}
+
+/// What the fuzzers start from and what they found: `fuzz/corpus/<target>/<file>`.
+#[test]
+fn the_corpus_of_the_fuzzers_costs_little() {
+    let _turn = turn();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let Ok(targets) = fs::read_dir(corpus) else { return }; // a package has no such folder
+    let mut count = 0;
+    for target in targets.map(|target| target.unwrap().path()) {
+        for path in fs::read_dir(&target).unwrap().map(|file| file.unwrap().path()) {
+            let mut bytes = fs::read(&path).unwrap();
+            if target.ends_with("archived_pickle") {
+                let storages: [(&str, &[u8]); 2] = [("data/0", &[1; 16]), ("data/1", &[2; 64])];
+                bytes = assemble::archive(&[&[("data.pkl", &bytes[..])], &storages[..]].concat());
+            }
+            let (_, cost) = cost(|| exhaust(Checkpoint::from_bytes("x", bytes, Limits::default())));
+            assert!(cost < MOST, "{path:?} took {cost} bytes");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod consistency;
 mod consistency_schedules;
+mod diffusers;
 mod easy_consistency;
 mod edm_loss;
 mod edm_networks;
@@ -10,6 +11,7 @@ mod edm_sampler;
 mod ema;
 mod equilibrium;
 mod frechet;
+mod guided_networks;
 mod image_bytes;
 mod inception_score;
 mod karras_grids;
@@ -19,6 +21,7 @@ mod neighbors;
 mod optimizers;
 mod resizes;
 mod score_identity;
+mod shift_network;
 mod sliced_wasserstein;
 mod stub_network;
 
@@ -37,8 +40,15 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_sampler", edm_sampler::replay),
     ("edm_precond_tables", edm_precond_tables::replay),
     ("edm_ddpmpp", edm_networks::replay),
-    ("get", equilibrium::replay),
+    ("edm_ncsnpp", edm_networks::replay),
+    ("edm_adm", edm_networks::replay),
+    ("get_cond", equilibrium::replay),
     ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
+    ("gd_", guided_networks::replay),
+    ("cm_unet", guided_networks::replay_consistency),
+    ("sferd_shift_unet", shift_network::replay),
+    ("pdae_encoder64", latent_networks::replay_encoder),
+    ("diffusers", diffusers::replay),
     ("edm_edm", edm_loss::replay),
     ("sid_fake_score", score_identity::replay_fake_score),
     ("sid_generator", score_identity::replay_generator),

@@ -9,6 +9,12 @@ pub(crate) fn cases() -> Vec<PathBuf> {
     golden::find_cases(&[folder.into()]).unwrap()
 }
 
+/// Those that are computed; the others are files of weights that are read.
+pub(crate) fn computed() -> Vec<PathBuf> {
+    let is_read = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "checkpoints");
+    cases().into_iter().filter(|path| !is_read(path)).collect()
+}
+
 /// The case of that name.
 pub(crate) fn case(name: &str) -> PathBuf {
     cases().into_iter().find(|path| path.file_stem().unwrap() == name).unwrap()

@@ -1,6 +1,6 @@
 //! A convolution that may resample first.
 
-use super::Resample;
+use super::{Resample, Resampler};
 use crate::builder::{Builder, Init};
 use libtorch_ext::kernels::{Convolution, PreparedWeight};
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use tch::Tensor;
 pub(crate) struct Conv2d {
     weight: Tensor,
     bias: Tensor,
-    resample: Resample,
+    resampler: Resampler,
     prepared: RefCell<Option<Prepared>>,
 }
 
@@ -26,22 +26,31 @@ struct Prepared {
 type WeightState = (usize, i64);
 
 impl Conv2d {
-    /// `channels`: `[in, out]`. `kernel`: odd.
+    /// `channels`: `[in, out]`. `kernel`: odd. Resamples with the box filter `[1, 1]`.
     pub(crate) fn new(
         builder: &mut Builder<'_>,
         name: &str,
-        [from, to]: [i64; 2],
+        channels: [i64; 2],
         kernel: i64,
         resample: Resample,
         init: Init,
     ) -> Self {
+        Self::filtered(builder, name, channels, kernel, (resample, &[1, 1]), init)
+    }
+
+    /// The same with the filter of these taps.
+    pub(crate) fn filtered(
+        builder: &mut Builder<'_>,
+        name: &str,
+        [from, to]: [i64; 2],
+        kernel: i64,
+        (resample, taps): (Resample, &[i64]),
+        init: Init,
+    ) -> Self {
         let weight = builder.weight(&format!("{name}.weight"), &[to, from, kernel, kernel], init);
         let bias = builder.bias(&format!("{name}.bias"), to, from * kernel * kernel, init);
-        if resample != Resample::Keep {
-            let _ =
-                builder.buffer(&format!("{name}.resample_filter"), Resample::filter(&[1.0, 1.0]));
-        }
-        Self { weight, bias, resample, prepared: RefCell::new(None) }
+        let resampler = Resampler::new(builder, name, resample, taps);
+        Self { weight, bias, resampler, prepared: RefCell::new(None) }
     }
 
     /// `[B, in, H, W]` to `[B, out, H', W']`.
@@ -55,7 +64,7 @@ impl Conv2d {
         x: &Tensor,
         complete: impl FnOnce(Convolution<'a>) -> Convolution<'a>,
     ) -> Tensor {
-        let x = self.resample.apply(x);
+        let x = self.resampler.apply(x);
         let prepared = self.prepared.borrow();
         let fresh = prepared.as_ref().filter(|prepared| prepared.of == self.weight_state());
         let convolution = Convolution::new(&self.weight).bias(&self.bias);

@@ -35,12 +35,25 @@ impl PositionalEmbedding {
         Self { freqs: Tensor::from_slice(&freqs).to_device(device), order }
     }
 
+    /// With frequencies that somebody else has computed, `[channels / 2]`.
+    pub(crate) fn with_frequencies(freqs: Tensor, order: Order) -> Self {
+        Self { freqs, order }
+    }
+
     /// `[B]` to `[B, channels]`.
     pub(crate) fn forward(&self, c_noise: &Tensor) -> Tensor {
         let angles = c_noise.to_kind(Kind::Float).outer(&self.freqs);
-        match self.order {
-            Order::SinCos => Tensor::cat(&[angles.sin(), angles.cos()], 1),
-            Order::CosSin => Tensor::cat(&[angles.cos(), angles.sin()], 1),
+        self.order.join(&angles)
+    }
+}
+
+impl Order {
+    /// Sines and cosines of `[B, n]` as `[B, 2 n]`.
+    pub(crate) fn join(self, angles: &Tensor) -> Tensor {
+        let (sines, cosines) = (angles.sin(), angles.cos());
+        match self {
+            Self::SinCos => Tensor::cat(&[sines, cosines], 1),
+            Self::CosSin => Tensor::cat(&[cosines, sines], 1),
         }
     }
 }

@@ -34,6 +34,11 @@ impl Linear {
         Self { weight: builder.weight(&format!("{name}.weight"), &[to, from], init), bias: None }
     }
 
+    /// Without bias, from standard normal values: each input has a vector of its own, such as a class.
+    pub(crate) fn of_normal(builder: &mut Builder<'_>, name: &str, [from, to]: [i64; 2]) -> Self {
+        Self { weight: builder.normal(&format!("{name}.weight"), &[to, from], 1.0), bias: None }
+    }
+
     /// `[…, in]` to `[…, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())

@@ -9,13 +9,14 @@ pub(crate) struct Pass<'a> {
     dropout: Option<&'a mut Noise>,
     features: Option<&'a mut FeatureTap<'a>>,
     attention: Option<&'a mut (dyn AttentionTap + 'a)>,
+    shift: Option<&'a Tensor>,
     recomputes: bool,
 }
 
 impl<'a> Pass<'a> {
     /// Evaluates; with `dropout`, trains.
     pub(crate) fn new(dropout: Option<&'a mut Noise>) -> Self {
-        Self { dropout, features: None, attention: None, recomputes: false }
+        Self { dropout, features: None, attention: None, shift: None, recomputes: false }
     }
 
     /// The same, keeping only the inputs of segments for the backward pass.
@@ -33,6 +34,19 @@ impl<'a> Pass<'a> {
         Self { attention: Some(tap), ..self }
     }
 
+    /// The same with something added to the embedding.
+    pub(crate) fn shifting(self, shift: &'a Tensor) -> Self {
+        Self { shift: Some(shift), ..self }
+    }
+
+    /// The embedding, with what is to be added to it.
+    pub(crate) fn shifted(&self, emb: Tensor) -> Tensor {
+        match self.shift {
+            Some(shift) => emb + shift,
+            None => emb,
+        }
+    }
+
     /// Whether segments are to be computed again in the backward pass.
     pub(crate) fn recomputes(&self) -> bool {
         self.recomputes && self.attention.is_none()
@@ -48,11 +62,9 @@ impl<'a> Pass<'a> {
     where
         'a: 'b,
     {
-        let attention = match &mut self.attention {
-            Some(tap) => Some(&mut **tap as &mut (dyn AttentionTap + 'b)),
-            None => None,
-        };
-        Pass { dropout: noise, features: None, attention, recomputes: false }
+        let attention = self.attention.as_mut();
+        let attention = attention.map(|tap| &mut **tap as &mut (dyn AttentionTap + 'b));
+        Pass { dropout: noise, features: None, attention, shift: None, recomputes: false }
     }
 
     /// Zeroes values with `probability` and scales up the others, in training.
@@ -94,6 +106,6 @@ impl<'a> Pass<'a> {
 }
 
 /// The result of an evaluation that nobody could break off.
-pub(crate) fn unbroken(result: ControlFlow<(), Tensor>) -> Tensor {
+pub(crate) fn unbroken<T>(result: ControlFlow<(), T>) -> T {
     result.continue_value().expect("only a feature tap ends an evaluation")
 }

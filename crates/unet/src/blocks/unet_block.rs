@@ -1,9 +1,8 @@
-//! The residual block of the U-Net.
+//! The residual block of EDM's networks.
 
 use super::attention::Attention;
-use super::{Block, Conv2d, GroupNorm, Linear, Pass, Resample};
-use crate::builder::{Builder, Init};
-use std::f64::consts::FRAC_1_SQRT_2;
+use super::{Block, BlockStyle, Conv2d, GroupNorm, Linear, Pass, Resample, Resampler};
+use crate::builder::Builder;
 use tch::Tensor;
 
 /// What distinguishes one block of a network from another.
@@ -19,17 +18,18 @@ pub(crate) struct BlockShape {
     pub(crate) attention: bool,
 }
 
-/// Two convolutions, the noise embedding added between them, and a residual connection; then attention, if any.
+/// Two convolutions, the noise embedding between them, and a residual connection; then attention, if any.
 ///
 /// ```text
 /// h   = conv0(silu(norm0(x)))
-/// h   = conv1(dropout(silu(norm1(h + affine(emb)))))
-/// out = (h + skip(x)) / √2
+/// h   = conv1(dropout(silu(norm1(h + affine(emb)))))                              SongUNet
+/// h   = conv1(dropout(silu(norm1(h) · (1 + scale) + shift))), [scale, shift] = affine(emb)      ADM
+/// out = (h + skip(x)) · skip_scale
 /// ```
 ///
 /// # Source
-/// Karras et al. 2022, arXiv:2206.00364, appendix C; Song et al. 2021, arXiv:2011.13456; official `UNetBlock` in
-/// `training/networks.py`.
+/// Karras et al. 2022, arXiv:2206.00364, appendix C; Song et al. 2021, arXiv:2011.13456; Dhariwal & Nichol 2021,
+/// arXiv:2105.05233; official `UNetBlock` in `training/networks.py`.
 #[derive(Debug)]
 pub(crate) struct UnetBlock {
     norm0: GroupNorm,
@@ -37,35 +37,59 @@ pub(crate) struct UnetBlock {
     affine: Linear,
     norm1: GroupNorm,
     conv1: Conv2d,
-    skip: Option<Conv2d>,
+    skip: Skip,
     attention: Option<Attention>,
+    modulates: bool,
+    skip_scale: f64,
     dropout: f64,
 }
 
+/// The way past the convolutions.
+#[derive(Debug)]
+enum Skip {
+    Identity,
+    Resample(Resampler),
+    Conv(Conv2d),
+}
+
 impl UnetBlock {
-    /// A block that starts close to its skip connection: `conv1` and the attention's `proj` are nearly zero.
+    /// A block that starts close to its skip connection: `conv1` and the attention's `proj` are silent.
     pub(crate) fn new(
         builder: &mut Builder<'_>,
         name: &str,
         shape: BlockShape,
-        emb_channels: i64,
-        dropout: f64,
+        style: &BlockStyle,
     ) -> Self {
         let BlockShape { in_channels, out_channels, resample, attention } = shape;
-        let (through, within) = ([in_channels, out_channels], [out_channels, out_channels]);
+        let BlockStyle { emb_channels, usual, silent, modulates, .. } = *style;
+        let (through, within) = ([in_channels, out_channels], [out_channels; 2]);
         let part = |part: &str| format!("{name}.{part}");
-        let (usual, silent) = (Init::Glorot(1.0), Init::Glorot(1e-5));
-        let needs_skip = in_channels != out_channels || resample != Resample::Keep;
+        let filter = (resample, &style.resample_filter[..]);
+        let embedded = if modulates { 2 * out_channels } else { out_channels };
         Self {
-            norm0: edm_norm(builder, &part("norm0"), in_channels),
-            conv0: Conv2d::new(builder, &part("conv0"), through, 3, resample, usual),
-            affine: Linear::new(builder, &part("affine"), [emb_channels, out_channels], usual),
-            norm1: edm_norm(builder, &part("norm1"), out_channels),
+            norm0: style.norm(builder, &part("norm0"), in_channels),
+            conv0: Conv2d::filtered(builder, &part("conv0"), through, 3, filter, usual),
+            affine: Linear::new(builder, &part("affine"), [emb_channels, embedded], usual),
+            norm1: style.norm(builder, &part("norm1"), out_channels),
             conv1: Conv2d::new(builder, &part("conv1"), within, 3, Resample::Keep, silent),
-            skip: needs_skip
-                .then(|| Conv2d::new(builder, &part("skip"), through, 1, resample, usual)),
-            attention: attention.then(|| Attention::new(builder, name, out_channels, 1)),
-            dropout,
+            skip: Skip::new(builder, &part("skip"), shape, style),
+            attention: (attention && style.heads(out_channels) > 0)
+                .then(|| Attention::new(builder, name, out_channels, style)),
+            modulates,
+            skip_scale: style.skip_scale,
+            dropout: style.dropout,
+        }
+    }
+
+    /// What comes before the second convolution.
+    fn embed(&self, x: &Tensor, emb: &Tensor) -> Tensor {
+        let (h, embedded) = (self.norm0.forward_silu(x), self.affine.forward(emb));
+        if self.modulates {
+            let h = self.conv0.forward(&h);
+            let (scale, shift) = halves(&embedded);
+            self.norm1.forward_modulated(&h, &scale, &shift).silu()
+        } else {
+            self.norm1.forward_silu(&self.conv0.forward_into(&h, |conv| conv.shift(&embedded)))
         }
     }
 }
@@ -74,11 +98,9 @@ impl Block for UnetBlock {
     /// Inputs: `x`, `[B, in, H, W]`, and `emb`, `[B, emb_channels]`; returns `[B, out, H', W']`.
     fn forward(&self, inputs: &[Tensor], pass: &mut Pass<'_>) -> Tensor {
         let [x, emb] = inputs else { panic!("a residual block takes an image and an embedding") };
-        let shift = self.affine.forward(emb);
-        let h = self.conv0.forward_into(&self.norm0.forward_silu(x), |conv| conv.shift(&shift));
-        let h = pass.dropout(self.norm1.forward_silu(&h), self.dropout);
-        let skip = self.skip.as_ref().map_or_else(|| x.shallow_clone(), |skip| skip.forward(x));
-        let out = self.conv1.forward_into(&h, |conv| conv.residual(&skip).scale(FRAC_1_SQRT_2));
+        let h = pass.dropout(self.embed(x, emb), self.dropout);
+        let skip = self.skip.forward(x);
+        let out = self.conv1.forward_into(&h, |conv| conv.residual(&skip).scale(self.skip_scale));
         match &self.attention {
             Some(attention) => attention.forward(&out, pass),
             None => out,
@@ -86,16 +108,40 @@ impl Block for UnetBlock {
     }
 
     fn convolutions(&self) -> Vec<&Conv2d> {
-        [&self.conv0, &self.conv1].into_iter().chain(&self.skip).collect()
+        let skip = match &self.skip {
+            Skip::Conv(conv) => Some(conv),
+            Skip::Identity | Skip::Resample(_) => None,
+        };
+        [&self.conv0, &self.conv1].into_iter().chain(skip).collect()
     }
 }
 
-/// The number of normalization groups in EDM's networks: four channels or more in each, 32 groups at most.
-pub(crate) fn edm_groups(channels: i64) -> i64 {
-    (channels / 4).min(32)
+impl Skip {
+    fn new(builder: &mut Builder<'_>, name: &str, shape: BlockShape, style: &BlockStyle) -> Self {
+        let BlockShape { in_channels, out_channels, resample, .. } = shape;
+        let resamples = resample != Resample::Keep;
+        if in_channels != out_channels || (resamples && style.projects_resampled) {
+            let (channels, filter) =
+                ([in_channels, out_channels], (resample, &style.resample_filter[..]));
+            Self::Conv(Conv2d::filtered(builder, name, channels, 1, filter, style.usual))
+        } else if resamples {
+            Self::Resample(Resampler::new(builder, name, resample, &style.resample_filter))
+        } else {
+            Self::Identity
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Identity => x.shallow_clone(),
+            Self::Resample(resampler) => resampler.apply(x),
+            Self::Conv(conv) => conv.forward(x),
+        }
+    }
 }
 
-/// The normalization of SongUNet.
-pub(crate) fn edm_norm(builder: &mut Builder<'_>, name: &str, channels: i64) -> GroupNorm {
-    GroupNorm::new(builder, name, channels, edm_groups(channels), 1e-6)
+/// `[B, 2 n]` as two times `[B, n]`.
+fn halves(embedded: &Tensor) -> (Tensor, Tensor) {
+    let width = embedded.size()[1] / 2;
+    (embedded.narrow(1, 0, width), embedded.narrow(1, width, width))
 }

@@ -1,9 +1,9 @@
 //! The sizes that make a generative equilibrium transformer.
 
 use super::Get;
+use crate::Result;
 use crate::builder::Builder;
-use crate::check::in_range;
-use crate::{Error, Result};
+use crate::check::{in_range, multiple_of};
 use serde::{Deserialize, Serialize};
 
 /// Configuration of a [`Get`], with the official field names.
@@ -92,7 +92,7 @@ impl GetConfig {
     /// Checks that a network with these values exists.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] or [`Error::Indivisible`], for the first value that is wrong.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) or [`Error::Indivisible`](crate::Error::Indivisible), for the first value that is wrong.
     pub fn validate(&self) -> Result<()> {
         in_range("input_size", self.input_size, 1, 1 << 12)?;
         in_range("patch_size", self.patch_size, 1, self.input_size)?;
@@ -106,13 +106,9 @@ impl GetConfig {
         {
             in_range(field, if ratio.is_finite() { ratio.floor() as i64 } else { -1 }, 1, 64)?;
         }
-        let divides = |field, value: i64, by, divisor: i64| match value % divisor {
-            0 => Ok(()),
-            _ => Err(Error::Indivisible { field, value, by, divisor }),
-        };
-        divides("input_size", self.input_size, "patch_size", self.patch_size)?;
-        divides("hidden_size", self.hidden_size, "num_heads", self.num_heads)?;
-        divides("hidden_size", self.hidden_size, "halves of sines and cosines of two axes", 4)
+        multiple_of("input_size", self.input_size, "patch_size", self.patch_size)?;
+        multiple_of("hidden_size", self.hidden_size, "num_heads", self.num_heads)?;
+        multiple_of("hidden_size", self.hidden_size, "halves of sines and cosines of two axes", 4)
     }
 
     /// Number of trained values, found without building the network. The table of positions is not among them.

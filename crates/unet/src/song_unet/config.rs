@@ -1,9 +1,9 @@
 //! The sizes and choices that make a SongUNet.
 
-use super::{SongUnet, layout};
-use crate::blocks::edm_groups;
+use super::SongUnet;
 use crate::builder::Builder;
-use crate::check::{in_range, probability};
+use crate::check::{in_range, probability, resample_filter};
+use crate::trunk::{Attending, DecoderType, EncoderType, Sizes};
 use crate::{Error, Result};
 use diffusion_core::Backbone;
 use serde::{Deserialize, Serialize};
@@ -14,30 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum EmbeddingType {
     /// Sines and cosines at fixed frequencies (DDPM++).
     Positional,
-    /// Sines and cosines at random frequencies (NCSN++). Cannot be built.
+    /// Sines and cosines at random frequencies, which come with the weights (NCSN++).
     Fourier,
-}
-
-/// How the image reaches the coarser levels of the encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EncoderType {
-    /// Through the blocks alone (DDPM++).
-    Standard,
-    /// Also added to each level. Cannot be built.
-    Skip,
-    /// Also through a branch of its own (NCSN++). Cannot be built.
-    Residual,
-}
-
-/// How the levels of the decoder reach the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DecoderType {
-    /// Through the blocks alone (DDPM++, NCSN++).
-    Standard,
-    /// Also added from each level. Cannot be built.
-    Skip,
 }
 
 /// Configuration of a [`SongUnet`](crate::SongUnet), with the official field names.
@@ -88,7 +66,7 @@ pub struct SongUnetConfig {
     pub encoder_type: EncoderType,
     /// How the levels of the decoder reach the image.
     pub decoder_type: DecoderType,
-    /// The filter for halving and doubling the resolution; only `[1, 1]` can be built.
+    /// The filter for halving and doubling the resolution, before it is normalized: an even number of taps.
     pub resample_filter: Vec<i64>,
 }
 
@@ -132,21 +110,43 @@ impl SongUnetConfig {
         Self { dropout: 0.25, ..Self::ffhq64() }
     }
 
+    /// NCSN++ of the same sizes, instead of DDPM++.
+    ///
+    /// # Example
+    /// ```
+    /// let config = unet::SongUnetConfig::ffhq64().ncsnpp();
+    /// assert_eq!(config.parameter_count()?, 62_761_091);
+    /// # Ok::<(), unet::Error>(())
+    /// ```
+    #[must_use]
+    pub fn ncsnpp(self) -> Self {
+        Self {
+            embedding_type: EmbeddingType::Fourier,
+            encoder_type: EncoderType::Residual,
+            channel_mult_noise: 2,
+            resample_filter: vec![1, 3, 3, 1],
+            ..self
+        }
+    }
+
     /// Checks that a network with these values exists.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`], [`Error::BadProbability`], [`Error::Unsupported`], [`Error::OddEmbedding`],
-    /// [`Error::IndivisibleResolution`] or [`Error::IndivisibleGroups`], for the first value that is wrong.
+    /// [`Error::OutOfRange`], [`Error::BadProbability`], [`Error::BadFilter`], [`Error::IndivisibleResolution`],
+    /// [`Error::IndivisibleGroups`] or [`Error::OddEmbedding`], for the first value that is wrong.
     pub fn validate(&self) -> Result<()> {
-        self.check_ranges()?;
+        in_range("label_dim", self.label_dim, 0, 1 << 20)?;
+        in_range("augment_dim", self.augment_dim, 0, 1 << 20)?;
+        in_range("channel_mult_emb", self.channel_mult_emb, 1, 64)?;
+        in_range("channel_mult_noise", self.channel_mult_noise, 1, 64)?;
         probability("dropout", self.dropout)?;
         probability("label_dropout", self.label_dropout)?;
-        self.check_variants()?;
-        if self.noise_channels() % 2 != 0 {
-            return Err(Error::OddEmbedding { channels: self.noise_channels() });
+        resample_filter(&self.resample_filter)?;
+        self.sizes().validate()?;
+        match self.noise_channels() {
+            channels if channels % 2 != 0 => Err(Error::OddEmbedding { channels }),
+            _ => Ok(()),
         }
-        self.check_resolution()?;
-        self.check_groups()
     }
 
     /// Number of trained values of the network, found without building it.
@@ -173,72 +173,19 @@ impl SongUnetConfig {
         self.model_channels * self.channel_mult_emb
     }
 
-    fn check_ranges(&self) -> Result<()> {
-        in_range("img_resolution", self.img_resolution, 1, 1 << 16)?;
-        in_range("img_channels", self.img_channels, 1, 1 << 16)?;
-        in_range("label_dim", self.label_dim, 0, 1 << 20)?;
-        in_range("augment_dim", self.augment_dim, 0, 1 << 20)?;
-        in_range("model_channels", self.model_channels, 4, 1 << 14)?;
-        in_range("number of values in `channel_mult`", self.channel_mult.len() as i64, 1, 16)?;
-        self.channel_mult.iter().try_for_each(|&mult| in_range("channel_mult", mult, 1, 64))?;
-        in_range("channel_mult_emb", self.channel_mult_emb, 1, 64)?;
-        in_range("channel_mult_noise", self.channel_mult_noise, 1, 64)?;
-        in_range("num_blocks", self.num_blocks, 1, 1 << 10)
-    }
-
-    fn check_variants(&self) -> Result<()> {
-        let check = |field, built, value: String, supported| {
-            if built { Ok(()) } else { Err(Error::Unsupported { field, value, supported }) }
-        };
-        let Self { embedding_type, encoder_type, decoder_type, resample_filter, .. } = self;
-        check(
-            "embedding_type",
-            *embedding_type == EmbeddingType::Positional,
-            format!("{embedding_type:?}"),
-            "Positional",
-        )?;
-        check(
-            "encoder_type",
-            *encoder_type == EncoderType::Standard,
-            format!("{encoder_type:?}"),
-            "Standard",
-        )?;
-        check(
-            "decoder_type",
-            *decoder_type == DecoderType::Standard,
-            format!("{decoder_type:?}"),
-            "Standard",
-        )?;
-        check(
-            "resample_filter",
-            resample_filter == &[1, 1],
-            format!("{resample_filter:?}"),
-            "[1, 1]",
-        )
-    }
-
-    fn check_resolution(&self) -> Result<()> {
-        let (img_resolution, levels) = (self.img_resolution, self.channel_mult.len());
-        let multiple = 1 << (levels - 1);
-        if img_resolution % multiple != 0 {
-            return Err(Error::IndivisibleResolution { img_resolution, levels, multiple });
+    /// What decides the layers.
+    pub(crate) fn sizes(&self) -> Sizes<'_> {
+        Sizes {
+            img_resolution: self.img_resolution,
+            img_channels: self.img_channels,
+            model_channels: self.model_channels,
+            channel_mult: &self.channel_mult,
+            num_blocks: self.num_blocks,
+            attn_resolutions: &self.attn_resolutions,
+            attending: Attending::LastOfDecoder,
+            encoder_type: self.encoder_type,
+            decoder_type: Some(self.decoder_type),
         }
-        Ok(())
-    }
-
-    fn check_groups(&self) -> Result<()> {
-        let encoder = layout::encoder(self);
-        let decoder = layout::decoder(self, &encoder);
-        for row in encoder.iter().chain(&decoder) {
-            for channels in row.normalized() {
-                let groups = edm_groups(channels);
-                if channels % groups != 0 {
-                    let layer = row.name.clone();
-                    return Err(Error::IndivisibleGroups { layer, channels, groups });
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -260,6 +207,7 @@ mod tests {
             SongUnetConfig::cifar10(10),
             SongUnetConfig::ffhq64(),
             SongUnetConfig::afhqv2_64(),
+            SongUnetConfig::cifar10(10).ncsnpp(),
         ] {
             config.validate().unwrap();
         }
@@ -268,9 +216,7 @@ mod tests {
     #[test]
     fn impossible_values_are_named() {
         let field = |error| match error {
-            Error::OutOfRange { field, .. }
-            | Error::BadProbability { field, .. }
-            | Error::Unsupported { field, .. } => field,
+            Error::OutOfRange { field, .. } | Error::BadProbability { field, .. } => field,
             other => panic!("{other}"),
         };
         assert_eq!(field(error(|c| c.img_channels = 0)), "img_channels");
@@ -283,10 +229,14 @@ mod tests {
         assert_eq!(field(error(|c| c.label_dim = -1)), "label_dim");
         assert_eq!(field(error(|c| c.dropout = 1.0)), "dropout");
         assert_eq!(field(error(|c| c.label_dropout = f64::NAN)), "label_dropout");
-        assert_eq!(field(error(|c| c.embedding_type = EmbeddingType::Fourier)), "embedding_type");
-        assert_eq!(field(error(|c| c.encoder_type = EncoderType::Residual)), "encoder_type");
-        assert_eq!(field(error(|c| c.decoder_type = DecoderType::Skip)), "decoder_type");
-        assert_eq!(field(error(|c| c.resample_filter = vec![1, 3, 3, 1])), "resample_filter");
+    }
+
+    #[test]
+    fn filters_that_cannot_halve_are_refused() {
+        for taps in [&[][..], &[1], &[1, 2, 1], &[1, -1], &[1; 18], &[1 << 20, 1]] {
+            let error = error(|c| c.resample_filter = taps.to_vec());
+            assert!(matches!(&error, Error::BadFilter { taps: found } if found == taps), "{error}");
+        }
     }
 
     #[test]

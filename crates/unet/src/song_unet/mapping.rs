@@ -1,22 +1,24 @@
 //! Noise level, class and augmentation as one vector.
 
-use super::config::SongUnetConfig;
-use crate::blocks::{Linear, Order, Pass, PositionalEmbedding};
+use super::config::{EmbeddingType, SongUnetConfig};
+use crate::blocks::{
+    FourierEmbedding, Linear, Order, Pass, PositionalEmbedding, hide_rows, rows_or_zeros,
+};
 use crate::builder::{Builder, Init};
 use diffusion_core::Cond;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 const INIT: Init = Init::Glorot(1.0);
 
 /// The embedding that every block sees.
 ///
 /// ```text
-/// e = positional(c_noise) + map_label(labels · √label_dim) + map_augment(augment)
+/// e = map_noise(c_noise) + map_label(labels · √label_dim) + map_augment(augment)
 /// out = silu(map_layer1(silu(map_layer0(e))))
 /// ```
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    noise: PositionalEmbedding,
+    noise: NoiseEmbedding,
     label: Option<Linear>,
     augment: Option<Linear>,
     layer0: Linear,
@@ -26,14 +28,21 @@ pub(crate) struct Mapping {
     label_dropout: f64,
 }
 
+/// The first step, for the two families.
+#[derive(Debug)]
+enum NoiseEmbedding {
+    Positional(PositionalEmbedding),
+    Fourier(FourierEmbedding),
+}
+
 impl Mapping {
-    /// The layers `map_label`, `map_augment`, `map_layer0` and `map_layer1` of the network `prefix`.
+    /// The layers `map_noise`, `map_label`, `map_augment`, `map_layer0` and `map_layer1` of the network `prefix`.
     pub(crate) fn new(builder: &mut Builder<'_>, prefix: &str, config: &SongUnetConfig) -> Self {
         let &SongUnetConfig { label_dim, augment_dim, label_dropout, .. } = config;
         let (noise, emb) = (config.noise_channels(), config.emb_channels());
         let name = |part: &str| format!("{prefix}.{part}");
         Self {
-            noise: PositionalEmbedding::new(noise, Order::SinCos, 1.0, builder.device()),
+            noise: NoiseEmbedding::new(builder, &name("map_noise"), config),
             label: (label_dim > 0)
                 .then(|| Linear::new(builder, &name("map_label"), [label_dim, noise], INIT)),
             augment: (augment_dim > 0).then(|| {
@@ -50,12 +59,12 @@ impl Mapping {
     /// `c_noise`: `[B]`; returns `[B, emb_channels]` before the last activation, the output of `map_layer1`.
     pub(crate) fn forward(&self, c_noise: &Tensor, cond: &Cond, pass: &mut Pass<'_>) -> Tensor {
         let mut emb = self.noise.forward(c_noise);
-        let rows = |name, values: &Option<Tensor>, width| match values {
-            Some(values) => checked(name, values, [c_noise.size()[0], width]),
-            None => Tensor::zeros([c_noise.size()[0], width], (Kind::Float, c_noise.device())),
+        let rows = |name, values: &Option<Tensor>, width| {
+            rows_or_zeros(name, values.as_ref(), [c_noise.size()[0], width], c_noise)
         };
         if let Some(map_label) = &self.label {
-            let labels = self.hide_some(rows("labels", &cond.labels, self.label_dim), pass);
+            let labels = rows("labels", &cond.labels, self.label_dim);
+            let labels = hide_rows(labels, self.label_dropout, pass);
             emb += map_label.forward(&(labels * (self.label_dim as f64).sqrt()));
         }
         if let Some(map_augment) = &self.augment {
@@ -63,25 +72,25 @@ impl Mapping {
         }
         self.layer1.forward(&self.layer0.forward(&emb).silu())
     }
-
-    /// Zeroes whole rows of labels with the probability `label_dropout`, in training.
-    fn hide_some(&self, labels: Tensor, pass: &mut Pass<'_>) -> Tensor {
-        match pass.noise() {
-            Some(noise) if self.label_dropout > 0.0 => {
-                let kept = noise.uniform(&[labels.size()[0], 1]).ge(self.label_dropout);
-                let kept = kept.to_device(labels.device());
-                labels * kept
-            }
-            _ => labels,
-        }
-    }
 }
 
-fn checked(name: &str, values: &Tensor, expected: [i64; 2]) -> Tensor {
-    let found = values.size();
-    assert!(
-        found == expected,
-        "`{name}` of the condition have shape {found:?}; this network needs {expected:?}: [images, width]"
-    );
-    values.to_kind(Kind::Float)
+impl NoiseEmbedding {
+    fn new(builder: &mut Builder<'_>, name: &str, config: &SongUnetConfig) -> Self {
+        let (channels, order) = (config.noise_channels(), Order::SinCos);
+        match config.embedding_type {
+            EmbeddingType::Positional => {
+                Self::Positional(PositionalEmbedding::new(channels, order, 1.0, builder.device()))
+            }
+            EmbeddingType::Fourier => {
+                Self::Fourier(FourierEmbedding::new(builder, name, channels, order, 16.0))
+            }
+        }
+    }
+
+    fn forward(&self, c_noise: &Tensor) -> Tensor {
+        match self {
+            Self::Positional(embedding) => embedding.forward(c_noise),
+            Self::Fourier(embedding) => embedding.forward(c_noise),
+        }
+    }
 }

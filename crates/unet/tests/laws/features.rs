@@ -29,7 +29,7 @@ fn every_place_is_shown_once_and_in_order() {
 #[test]
 fn watching_changes_nothing() {
     for subject in all() {
-        let Subject { network, x, c_noise, cond, name } = &subject;
+        let Subject { network, x, c_noise, cond, name, .. } = &subject;
         let continue_all = &mut |_: &_, _: &_| ControlFlow::Continue(());
         let watched = network.forward_tapped(x, c_noise, cond, None, continue_all);
         assert_eq!(watched.unwrap(), subject.run(&**network), "{name}");
@@ -66,7 +66,7 @@ fn a_tap_can_stop_the_evaluation() {
 
 #[test]
 fn features_come_by_name_in_the_order_asked_for() {
-    for Subject { network, x, c_noise, cond, name } in all() {
+    for Subject { network, x, c_noise, cond, name, .. } in all() {
         let of = |part| network.feature_sites().iter().find(|site| site.part == part).unwrap();
         let [embedding, encoder] = [Part::Embedding, Part::Encoder].map(|part| &*of(part).name);
         let found = network.features(&x, &c_noise, &cond, &[encoder, embedding, encoder]).unwrap();

@@ -1,5 +1,6 @@
 //! Files of weights in every format: what is read, and what is refused.
 
+mod agreement;
 mod assemble;
 mod folder;
 mod formats;

@@ -1,0 +1,121 @@
+//! What the tensors are.
+
+use super::{Args, preconditioning, settings};
+use anyhow::{Context, Result};
+use fewstep::unet::Architecture;
+use fewstep::weights::{Detected, Family, Mapped, TensorInfo};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::io::Write;
+
+/// A network of a known family.
+pub(crate) struct Network {
+    family: Family,
+    pub(crate) detected: Detected,
+    preconditioning: Option<Value>,
+    /// Of the weights, whatever they are renamed to.
+    pub(crate) license: String,
+}
+
+impl Network {
+    /// The family and its configuration: `--set`, then `--config`, then the arguments that built the network, then the
+    /// tensors.
+    pub(crate) fn detect(
+        args: &Args,
+        tensors: &[TensorInfo],
+        class: Option<&str>,
+        arguments: &Map<String, Value>,
+    ) -> Result<Self> {
+        let family = match &args.arch {
+            Some(name) => Family::load(name)?,
+            None => Family::of(tensors)?,
+        };
+        let known = |fields: Map<String, Value>| {
+            fields.into_iter().filter(|(name, _)| family.has_field(name))
+        };
+        let mut given: Map<String, Value> = known(arguments.clone()).collect();
+        if let Some(path) = &args.config {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let fields = serde_json::from_str(&text)
+                .with_context(|| format!("{} is no JSON object", path.display()))?;
+            given.extend(known(fields));
+        }
+        given.extend(settings(args)?);
+        let mut detected = family.read(tensors, &given)?;
+        let (preconditioning, note) =
+            preconditioning::find(args, tensors, &family, class, &detected)?;
+        detected.notes.extend(note);
+        let license = family.license().to_owned();
+        Ok(Self { family, detected, preconditioning, license })
+    }
+
+    /// The same network under other names. What tensors tell of neither family stays.
+    pub(crate) fn renamed(self, tensors: &[TensorInfo]) -> Result<Self> {
+        let family = Family::of(tensors)?;
+        if family.name() == self.family.name() {
+            return Ok(self);
+        }
+        let is_kept = |field: &str| family.has_field(field) && !family.reads_field(field);
+        let kept = self.detected.config.into_iter().filter(|(field, _)| is_kept(field)).collect();
+        let mut detected = family.read(tensors, &kept)?;
+        detected.notes.retain(|note| !note.ends_with("as given")); // it was noted where it was given
+        detected.notes.splice(0..0, self.detected.notes);
+        Ok(Self { family, detected, ..self })
+    }
+
+    /// The table.
+    pub(crate) fn describe(&self, report: &mut dyn Write, mapped: &Mapped) -> Result<()> {
+        let (tensors, family) = (mapped.tensors(), &self.family);
+        let values: usize = tensors.iter().map(TensorInfo::numel).sum();
+        let bytes: usize = tensors.iter().map(TensorInfo::n_bytes).sum();
+        let types: BTreeSet<_> = tensors.iter().map(|tensor| tensor.dtype.to_string()).collect();
+        let (size, types) = (bytes as f64 / (1 << 20) as f64, Vec::from_iter(types).join(", "));
+        writeln!(report, "architecture  {}, {}", family.name(), family.title())?;
+        writeln!(report, "tensors       {}", tensors.len())?;
+        writeln!(report, "values        {values}")?;
+        writeln!(report, "size          {size:.1} MiB of {types}")?;
+        writeln!(report, "license       {}", self.license)?;
+        if let Some(fit) = self.fit(tensors) {
+            writeln!(report, "outline       {fit}")?;
+        }
+        for (field, value) in &self.detected.config {
+            writeln!(report, "  {field:26} {value}")?;
+        }
+        self.detected.notes.iter().try_for_each(|note| writeln!(report, "note          {note}"))?;
+        mapped.dropped().iter().try_for_each(|name| writeln!(report, "left out      {name}"))?;
+        Ok(())
+    }
+
+    /// How the network fits the tensors, found from its outline; nothing for what is no denoiser.
+    fn fit(&self, tensors: &[TensorInfo]) -> Option<String> {
+        let architecture = serde_json::from_value::<Architecture>(self.architecture()).ok()?;
+        let expected = match architecture.state_dict() {
+            Ok(expected) => expected,
+            Err(error) => return Some(format!("cannot be built: {error}")),
+        };
+        let is_missing = |(name, shape): &&(String, Vec<i64>)| {
+            let has_shape =
+                |t: &TensorInfo| t.shape.iter().map(|&n| n as i64).eq(shape.iter().copied());
+            !tensors.iter().any(|tensor| tensor.name == *name && has_shape(tensor))
+        };
+        Some(match expected.iter().find(is_missing) {
+            None => "every tensor of the network is there".into(),
+            Some((name, shape)) => format!("needs {name} {shape:?}, which is not there"),
+        })
+    }
+
+    fn architecture(&self) -> Value {
+        let mut architecture = Map::from_iter([("kind".to_owned(), json!(self.family.kind()))]);
+        architecture.extend(self.detected.config.clone());
+        architecture.into()
+    }
+
+    /// The configuration of the model: its architecture, and its preconditioning if that is known.
+    pub(crate) fn config(&self) -> Value {
+        let mut config = json!({ "architecture": self.architecture() });
+        if let Some(preconditioning) = &self.preconditioning {
+            config["preconditioning"] = preconditioning.clone();
+        }
+        config
+    }
+}

@@ -1,0 +1,77 @@
+//! How the network is preconditioned, which no tensor tells.
+
+use super::Args;
+use anyhow::{Context, Result};
+use fewstep::diffusion_schedule::{Preconditioning, SchedulerConfig};
+use fewstep::weights::{Detected, Family, TensorInfo};
+use serde_json::{Value, json};
+
+/// What official classes of preconditioning are called in a model's configuration.
+const CLASSES: &[(&str, &str)] = &[
+    ("EDMPrecond", "edm"),
+    ("VPPrecond", "vp"),
+    ("VEPrecond", "ve"),
+    ("iDDPMPrecond", "iddpm"),
+    ("GDDPrecond", "boundary"),
+];
+
+/// Families that no preconditioning is put around.
+const NO_DENOISERS: &[&str] = &["autoencoder-kl", "get", "mlp-skip-net", "semantic-encoder"];
+
+/// The preconditioning, and a note if the file does not name its class.
+///
+/// In this order: what was said, what a scheduler's configuration says, the class in the file, the published network with
+/// these sizes, and EDM's for networks with EDM's names.
+pub(crate) fn find(
+    args: &Args,
+    tensors: &[TensorInfo],
+    family: &Family,
+    class: Option<&str>,
+    detected: &Detected,
+) -> Result<(Option<Value>, Option<String>)> {
+    if let Some(said) = said(args)? {
+        said.validate()?;
+        return Ok((Some(json!(said)), None));
+    }
+    if let Some((_, kind)) = CLASSES.iter().find(|(name, _)| class == Some(*name)) {
+        return Ok((Some(json!({ "kind": kind })), None));
+    }
+    let is_denoiser = !NO_DENOISERS.contains(&family.name());
+    let has_table = tensors.iter().any(|tensor| tensor.name == "u");
+    let (found, reason) = match (&detected.preconditioning, family.name()) {
+        (Some(published), _) => {
+            (Some(published.clone()), "as the published networks of these sizes")
+        }
+        (None, "song-unet" | "dhariwal-unet") if has_table => {
+            (Some(json!({ "kind": "iddpm" })), "because of its table `u`")
+        }
+        (None, "song-unet" | "dhariwal-unet") if class.is_none() => {
+            (Some(json!({ "kind": "edm" })), "by default")
+        }
+        _ => (None, "which the file does not say; say it with --preconditioning or --scheduler"),
+    };
+    let shown = found.as_ref().map_or_else(|| "unknown".to_owned(), shown);
+    Ok((found, is_denoiser.then(|| format!("preconditioning = {shown}, {reason}"))))
+}
+
+/// What the command line says.
+fn said(args: &Args) -> Result<Option<Preconditioning>> {
+    if let Some(path) = &args.scheduler {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let config = SchedulerConfig::from_json(&text);
+        return Ok(Some(config.with_context(|| path.display().to_string())?.preconditioning()));
+    }
+    let Some(text) = &args.preconditioning else { return Ok(None) };
+    let json = serde_json::from_str(text).unwrap_or_else(|_| json!({ "kind": text }));
+    let known = serde_json::from_value(json);
+    Ok(Some(known.with_context(|| format!("`--preconditioning {text}` is none"))?))
+}
+
+/// Its kind alone where it has no settings.
+fn shown(preconditioning: &Value) -> String {
+    let settings = preconditioning.as_object().map_or(0, |fields| fields.len());
+    match preconditioning["kind"].as_str() {
+        Some(kind) if settings == 1 => kind.to_owned(),
+        _ => preconditioning.to_string(),
+    }
+}
