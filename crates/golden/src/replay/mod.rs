@@ -9,6 +9,7 @@ mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
 mod equilibrium;
+mod feature_networks;
 mod karras_grids;
 mod latent_networks;
 mod optimizers;
@@ -30,6 +31,11 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_sampler", edm_sampler::replay),
     ("edm_precond_tables", edm_precond_tables::replay),
     ("edm_ddpmpp", edm_networks::replay),
+    ("feat_inception", feature_networks::replay_inception),
+    ("feat_vgg16_bn", feature_networks::replay_vgg16_bn),
+    ("feat_tf_efficientnet_lite0", feature_networks::replay_efficientnet),
+    ("feat_deit", feature_networks::replay_deit),
+    ("feat_dinov2", feature_networks::replay_dinov2),
     ("get", equilibrium::replay),
     ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("edm_edm", edm_loss::replay),
