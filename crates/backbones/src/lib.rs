@@ -3,7 +3,8 @@
 //! | network | weights from | used by |
 //! |---|---|---|
 //! | [`Inception`] | pytorch-fid, torch-fidelity | FID, KID, Inception Score |
-//! | [`Vgg16`] | torchvision | precision and recall, LPIPS, discriminators |
+//! | [`Vgg16`] | torchvision | precision and recall, discriminators |
+//! | [`Lpips`] | torchvision and richzhang or piq | perceptual distances |
 //! | [`DinoV2`] | Meta | FD-DINOv2 |
 //! | [`DeitBaseDistilled`], [`EfficientNetLite0`] | timm | projected discriminators |
 //!
@@ -16,6 +17,7 @@ mod blocks;
 mod efficientnet_lite0;
 mod error;
 mod inception;
+mod lpips;
 mod tensors;
 mod vgg16;
 mod vision_transformer;
@@ -24,6 +26,7 @@ mod weight_file;
 pub use efficientnet_lite0::EfficientNetLite0;
 pub use error::{Error, Result};
 pub use inception::{Inception, InceptionBlocks};
+pub use lpips::{Lpips, LpipsFlavor};
 pub use vgg16::{Pooling, Vgg16, Vgg16Variant};
 pub use vision_transformer::{DeitBaseDistilled, DinoV2, DinoV2Config, DinoV2Features, DinoV2Size};
 pub use weight_file::{WeightFile, cache_folder, read_into};

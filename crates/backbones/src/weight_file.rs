@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// A file of weights as its authors publish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +88,25 @@ fn checksum(path: &Path) -> io::Result<String> {
 /// [`Error::Weights`] if the file cannot be read, [`Error::Mismatch`] if names or shapes differ; the network is then as
 /// it was.
 pub fn read_into(path: &Path, parameters: &Parameters, section: &str) -> Result<()> {
+    let tensors = read(path, section, |name| Some(name.to_owned()))?;
+    parameters.load(tensors).map_err(|source| Error::Mismatch { path: path.into(), source })
+}
+
+/// The tensors of a file under other names; those that `rename` gives none are left out.
+pub(crate) fn read(
+    path: &Path,
+    section: &str,
+    rename: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, Tensor)>> {
     let file = weights::open(path)?;
     let file = if file.sections().contains(&section) { file.within(section)? } else { file };
-    let needed = file.tensors().iter().filter(|info| !info.name.ends_with("num_batches_tracked"));
-    let read = |info: &weights::TensorInfo| {
-        let values = file.read(&info.name)?.to_f32();
-        let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
-        Ok((info.name.clone(), Tensor::from_slice(&values).to_kind(Kind::Float).view(&shape[..])))
-    };
-    let tensors = needed.map(read).collect::<Result<Vec<_>>>()?;
-    parameters.load(tensors).map_err(|source| Error::Mismatch { path: path.into(), source })
+    let mut tensors = Vec::new();
+    for info in file.tensors().iter().filter(|info| !info.name.ends_with("num_batches_tracked")) {
+        if let Some(name) = rename(&info.name) {
+            let values = file.read(&info.name)?.to_f32();
+            let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+            tensors.push((name, Tensor::from_slice(&values).view(&shape[..])));
+        }
+    }
+    Ok(tensors)
 }
