@@ -10,6 +10,7 @@ mod edm_precond_tables;
 mod edm_sampler;
 mod ema;
 mod equilibrium;
+mod feature_networks;
 mod frechet;
 mod guided_networks;
 mod image_bytes;
@@ -19,6 +20,7 @@ mod kernel_distances;
 mod latent_networks;
 mod neighbors;
 mod optimizers;
+mod perceptual;
 mod resizes;
 mod score_identity;
 mod shift_network;
@@ -43,6 +45,11 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("edm_ncsnpp", edm_networks::replay),
     ("edm_adm", edm_networks::replay),
     ("get_cond", equilibrium::replay),
+    ("feat_inception", feature_networks::replay_inception),
+    ("feat_vgg16_bn", feature_networks::replay_vgg16_bn),
+    ("feat_tf_efficientnet_lite0", feature_networks::replay_efficientnet),
+    ("feat_deit", feature_networks::replay_deit),
+    ("feat_dinov2", feature_networks::replay_dinov2),
     ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("gd_", guided_networks::replay),
     ("cm_unet", guided_networks::replay_consistency),
@@ -66,6 +73,8 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("uint8", image_bytes::replay),
     ("kid", kernel_distances::replay_kid),
     ("cmmd", kernel_distances::replay_cmmd),
+    ("inception_fid", perceptual::replay_inception),
+    ("lpips_vgg16", perceptual::replay_lpips),
     ("inception_score", inception_score::replay),
     ("precision_recall", neighbors::replay),
     ("resize", resizes::replay),

@@ -1,0 +1,11 @@
+//! Layers that several networks are made of.
+
+mod conv;
+mod conv_norm;
+mod layer_norm;
+mod linear;
+
+pub(crate) use conv::{Conv, Geometry};
+pub(crate) use conv_norm::ConvNorm;
+pub(crate) use layer_norm::LayerNorm;
+pub(crate) use linear::Linear;

@@ -1,0 +1,32 @@
+//! Frozen networks whose features metrics and losses compare.
+//!
+//! | network | weights from | used by |
+//! |---|---|---|
+//! | [`Inception`] | pytorch-fid, torch-fidelity | FID, KID, Inception Score |
+//! | [`Vgg16`] | torchvision | precision and recall, discriminators |
+//! | [`Lpips`] | torchvision and richzhang or piq | perceptual distances |
+//! | [`DinoV2`] | Meta | FD-DINOv2 |
+//! | [`DeitBaseDistilled`], [`EfficientNetLite0`] | timm | projected discriminators |
+//!
+//! Tensors have their published names, and files are read as they are published, by [`weights`]. All networks compute in
+//! `f32`, in evaluation mode. What is done to images before (resizing, scaling, rounding) is the recipe of a metric, and
+//! not done here.
+#![forbid(unsafe_code)]
+
+mod blocks;
+mod efficientnet_lite0;
+mod error;
+mod inception;
+mod lpips;
+mod tensors;
+mod vgg16;
+mod vision_transformer;
+mod weight_file;
+
+pub use efficientnet_lite0::EfficientNetLite0;
+pub use error::{Error, Result};
+pub use inception::{Inception, InceptionBlocks};
+pub use lpips::{Lpips, LpipsFlavor};
+pub use vgg16::{Pooling, Vgg16, Vgg16Variant};
+pub use vision_transformer::{DeitBaseDistilled, DinoV2, DinoV2Config, DinoV2Features, DinoV2Size};
+pub use weight_file::{WeightFile, cache_folder, read_into};

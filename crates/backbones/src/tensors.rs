@@ -1,0 +1,30 @@
+//! A frozen network's tensors while it is built.
+
+use diffusion_core::Parameters;
+use tch::{Device, Kind, Tensor};
+
+/// Registers a frozen network's tensors under their published names. They are zero until they are loaded.
+pub(crate) struct Tensors {
+    parameters: Parameters,
+}
+
+impl Tensors {
+    pub(crate) fn new(device: Device) -> Self {
+        Self { parameters: Parameters::new(device) }
+    }
+
+    /// A tensor of zeros, never trained.
+    pub(crate) fn add(&mut self, name: &str, shape: &[i64]) -> Tensor {
+        let zeros = Tensor::zeros(shape, (Kind::Float, self.parameters.device()));
+        self.parameters.buffer(name, zeros)
+    }
+
+    /// A tensor that keeps its value unless the file has another.
+    pub(crate) fn constant(&mut self, name: &str, value: Tensor) -> Tensor {
+        self.parameters.buffer(name, value)
+    }
+
+    pub(crate) fn finish(self) -> Parameters {
+        self.parameters
+    }
+}
