@@ -12,6 +12,7 @@
 //! | [`distill_trainer`] | the one trainer that runs them all |
 //! | [`datasets`] | images as seeded, resumable batches |
 //! | [`metrics`] | distances between image distributions, latency |
+//! | [`backbones`] | frozen feature networks: Inception of the FID, VGG16, LPIPS, DINOv2 |
 //! | [`weights`] | published files of weights, read without running anything in them |
 //! | [`libtorch_ext`] | what `tch` lacks |
 //!
@@ -38,7 +39,7 @@
 #![forbid(unsafe_code)]
 
 pub use {
-    datasets, diffusion_core, diffusion_schedule, distill_losses, distill_trainer, libtorch_ext,
+    backbones, datasets, diffusion_core, diffusion_schedule, distill_losses, distill_trainer, libtorch_ext,
     metrics, tch, unet, weights,
 };
 

@@ -38,6 +38,18 @@ pub enum Error {
         /// Where it is published.
         url: &'static str,
     },
+    /// A recipe whose network is not here.
+    #[error(
+        "the recipe {recipe} needs {network}, {output}, which is not among the networks of this crate"
+    )]
+    NoNetwork {
+        /// The recipe.
+        recipe: String,
+        /// The network that it names.
+        network: String,
+        /// Which of its outputs.
+        output: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Io {

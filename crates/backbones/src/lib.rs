@@ -10,7 +10,7 @@
 //!
 //! Tensors have their published names, and files are read as they are published, by [`weights`]. All networks compute in
 //! `f32`, in evaluation mode. What is done to images before (resizing, scaling, rounding) is the recipe of a metric, and
-//! not done here.
+//! not done here; [`recipe_features`] joins a recipe of [`metrics`] with the network that it names.
 #![forbid(unsafe_code)]
 
 mod blocks;
@@ -18,6 +18,7 @@ mod efficientnet_lite0;
 mod error;
 mod inception;
 mod lpips;
+mod recipe_features;
 mod tensors;
 mod vgg16;
 mod vision_transformer;
@@ -27,6 +28,7 @@ pub use efficientnet_lite0::EfficientNetLite0;
 pub use error::{Error, Result};
 pub use inception::{Inception, InceptionBlocks};
 pub use lpips::{Lpips, LpipsFlavor};
+pub use recipe_features::{PublishedFeatures, recipe_features, weight_file};
 pub use vgg16::{Pooling, Vgg16, Vgg16Variant};
 pub use vision_transformer::{DeitBaseDistilled, DinoV2, DinoV2Config, DinoV2Features, DinoV2Size};
 pub use weight_file::{WeightFile, cache_folder, read_into};

@@ -1,0 +1,123 @@
+//! The features of named recipes, from published files.
+
+use crate::{DinoV2, DinoV2Config, DinoV2Size, Error, Inception, Result, WeightFile};
+use metrics::{Recipe, RecipeFeatures};
+use std::path::Path;
+use tch::{Device, Tensor};
+
+/// A network of any architecture, from prepared images to feature vectors.
+type Network = Box<dyn Fn(&Tensor) -> metrics::Result<Tensor>>;
+
+/// The features that a recipe of [`metrics`] describes: the network that it names with the weights of a file.
+pub type PublishedFeatures = RecipeFeatures<Network>;
+
+/// The published file that the network of a recipe has its weights from.
+///
+/// # Errors
+/// [`Error::NoNetwork`] for a network that is not in this crate.
+pub fn weight_file(recipe: &Recipe) -> Result<WeightFile> {
+    match &*recipe.network {
+        "inception-2015-12-05" => Ok(Inception::PYTORCH_FID),
+        "dinov2-vit-l14" => Ok(DinoV2Size::Large.weight_file(false)),
+        _ => Err(no_network(recipe)),
+    }
+}
+
+/// The features of `recipe` with the weights in `file`, which may have any name and format.
+///
+/// Published numbers are computed in full single precision: on a GPU, call
+/// `libtorch_ext::switches::set_tf32_convolutions(false)` first.
+///
+/// # Errors
+/// [`Error::NoNetwork`] for a network, or an output of one, that is not in this crate; else as [`crate::read_into`].
+///
+/// # Example
+/// ```no_run
+/// use backbones::{recipe_features, weight_file};
+/// use metrics::{FeatureFrechet, Metric, Recipe, ReferenceStats};
+/// use tch::Device;
+///
+/// let recipe = Recipe::EDM_FID;
+/// let file = weight_file(&recipe)?.in_cache()?; // says where to get it if it is not there
+/// let features = recipe_features(recipe.clone(), &file, Device::Cpu)?;
+/// let reference = ReferenceStats::read_npz("cifar10-32x32.npz", recipe)?;
+/// let mut fid = FeatureFrechet::from_reference(features, &reference)?;
+/// # let images = tch::Tensor::new();
+/// fid.update(&images)?;
+/// println!("{}", fid.value()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<PublishedFeatures> {
+    let network: Network = match (&*recipe.network, &*recipe.output) {
+        ("inception-2015-12-05", "pool3") => {
+            let inception = Inception::open(file, device)?;
+            Box::new(move |pixels| Ok(inception.features(&pixels.to_device(device))))
+        }
+        ("inception-2015-12-05", "logits without bias") => {
+            let inception = Inception::open(file, device)?;
+            Box::new(move |pixels| {
+                let features = inception.features(&pixels.to_device(device));
+                Ok(inception.logits_without_bias(&features))
+            })
+        }
+        ("dinov2-vit-l14", "class token after the last norm") => {
+            let config = DinoV2Config { size: DinoV2Size::Large, ..DinoV2Config::default() };
+            let network = DinoV2::open(file, &config, device)?;
+            Box::new(move |pixels| Ok(network.forward(&pixels.to_device(device), &[]).class))
+        }
+        _ => return Err(no_network(&recipe)),
+    };
+    Ok(RecipeFeatures::new(recipe, network))
+}
+
+fn no_network(recipe: &Recipe) -> Error {
+    let Recipe { name, network, output, .. } = recipe;
+    Error::NoNetwork {
+        recipe: name.to_string(),
+        network: network.to_string(),
+        output: output.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics::{FeatureFrechet, Metric};
+    use std::collections::BTreeMap;
+    use testkit::formula;
+
+    /// Inception with weights by formula, in a file.
+    fn file(folder: &tempfile::TempDir) -> std::path::PathBuf {
+        let network = Inception::zeroed(Device::Cpu);
+        formula::fill(network.parameters(), "");
+        let path = folder.path().join("inception.safetensors");
+        network.parameters().save(&path, &BTreeMap::new()).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_named_recipe_measures_with_its_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder);
+        let images = diffusion_core::Noise::new(1).uniform(&[3, 3, 8, 8]) * 2.0 - 1.0;
+        let open = |recipe: Recipe| recipe_features(recipe, &path, Device::Cpu).unwrap();
+        let mut fid = FeatureFrechet::from_images(open(Recipe::EDM_FID), &images, 2).unwrap();
+        fid.update(&images).unwrap();
+        let info = fid.info();
+        assert!(fid.value().unwrap().abs() < 1e-6);
+        assert!(info.recipe.contains("inception-2015-12-05, pool3"), "{}", info.recipe);
+        let bytes = Recipe::INCEPTION_SCORE.bytes.encode(&images);
+        let logits = open(Recipe::INCEPTION_SCORE).features_of_bytes(&bytes).unwrap();
+        assert_eq!(logits.size(), [3, 1008]);
+    }
+
+    #[test]
+    fn a_network_that_is_not_here_is_named() {
+        let error = weight_file(&Recipe::CMMD).unwrap_err();
+        assert!(error.to_string().contains("clip-vit-l14-336"), "{error}");
+        let missing = Path::new("/nowhere/inception.pth");
+        let error = recipe_features(Recipe::CLEAN_FID, missing, Device::Cpu).err().unwrap();
+        assert!(error.to_string().contains("/nowhere/inception.pth"), "{error}");
+        assert_eq!(weight_file(&Recipe::FD_DINOV2).unwrap().name, "dinov2_vitl14_pretrain.pth");
+    }
+}
