@@ -39,8 +39,8 @@
 #![forbid(unsafe_code)]
 
 pub use {
-    backbones, datasets, diffusion_core, diffusion_schedule, distill_losses, distill_trainer, libtorch_ext,
-    metrics, tch, unet, weights,
+    backbones, datasets, diffusion_core, diffusion_schedule, distill_losses, distill_trainer,
+    libtorch_ext, metrics, tch, unet, weights,
 };
 
 /// What most programs need, under short names.
