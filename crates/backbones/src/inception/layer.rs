@@ -4,7 +4,7 @@ use crate::blocks::{ConvNorm, Geometry};
 use crate::tensors::Tensors;
 use tch::Tensor;
 
-/// A convolution without bias, batch normalization and ReLU.
+/// A convolution without bias, batch normalization and `ReLU`.
 #[derive(Debug)]
 pub(super) struct Layer(ConvNorm);
 
