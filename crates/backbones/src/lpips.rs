@@ -80,7 +80,7 @@ impl Lpips {
     pub const HEADS: WeightFile = WeightFile {
         name: "vgg.pth",
         url: "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/vgg.pth",
-        sha256: "",
+        sha256: "a78928a0",
         license: "BSD-2-Clause",
     };
 
