@@ -3,7 +3,7 @@
 use super::{Args, preconditioning, settings};
 use anyhow::{Context, Result};
 use fewstep::unet::Architecture;
-use fewstep::weights::{Detected, Family, Mapped, TensorInfo};
+use fewstep::weights::{Detected, Family, Mapped, Object, TensorInfo};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -23,8 +23,7 @@ impl Network {
     pub(crate) fn detect(
         args: &Args,
         tensors: &[TensorInfo],
-        class: Option<&str>,
-        arguments: &Map<String, Value>,
+        object: Option<&Object>,
     ) -> Result<Self> {
         let family = match &args.arch {
             Some(name) => Family::load(name)?,
@@ -33,7 +32,8 @@ impl Network {
         let known = |fields: Map<String, Value>| {
             fields.into_iter().filter(|(name, _)| family.has_field(name))
         };
-        let mut given: Map<String, Value> = known(arguments.clone()).collect();
+        let arguments = object.map(|object| object.init_kwargs.clone()).unwrap_or_default();
+        let mut given: Map<String, Value> = known(arguments).collect();
         if let Some(path) = &args.config {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
             let fields = serde_json::from_str(&text)
@@ -43,7 +43,7 @@ impl Network {
         given.extend(settings(args)?);
         let mut detected = family.read(tensors, &given)?;
         let (preconditioning, note) =
-            preconditioning::find(args, tensors, &family, class, &detected)?;
+            preconditioning::find(args, tensors, &family, object, &detected)?;
         detected.notes.extend(note);
         let license = family.license().to_owned();
         Ok(Self { family, detected, preconditioning, license })
