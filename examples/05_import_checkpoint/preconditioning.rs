@@ -17,7 +17,8 @@ const CLASSES: &[(&str, &str, &[(&str, &str)])] = &[
 ];
 
 /// Families that no preconditioning is put around.
-const NO_DENOISERS: &[&str] = &["autoencoder-kl", "get", "mlp-skip-net", "semantic-encoder"];
+pub(crate) const NO_DENOISERS: &[&str] =
+    &["autoencoder-kl", "get", "mlp-skip-net", "semantic-encoder"];
 
 /// The preconditioning, and a note if the file does not name its class.
 ///
