@@ -6,9 +6,11 @@ use fewstep::diffusion_schedule::{Preconditioning, SchedulerConfig};
 use fewstep::weights::{Detected, Family, Object, TensorInfo};
 use serde_json::{Value, json};
 
-/// What official classes of preconditioning and those of their attributes that change numbers are called in a model's
-/// configuration.
-const CLASSES: &[(&str, &str, &[(&str, &str)])] = &[
+/// The attributes of an official class that change numbers, and what they are called in a model's configuration.
+type Settings = &'static [(&'static str, &'static str)];
+
+/// What official classes of preconditioning are called in a model's configuration, and their settings.
+const CLASSES: &[(&str, &str, Settings)] = &[
     ("EDMPrecond", "edm", &[("sigma_data", "sigma_data")]),
     ("VPPrecond", "vp", &[("beta_d", "beta_d"), ("beta_min", "beta_min"), ("M", "m")]),
     ("VEPrecond", "ve", &[("sigma_min", "sigma_min"), ("sigma_max", "sigma_max")]),
