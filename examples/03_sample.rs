@@ -96,6 +96,7 @@ fn main() -> Result<()> {
     let Some(size) = args.size.or(model.image_size()) else {
         anyhow::bail!("{} makes images of any size; choose one with --size", args.model.display())
     };
+    model.check_image_size(size).with_context(|| format!("no images of {size} × {size}"))?;
     network.prepare();
     let chosen = sampler(&args, config.sampler.clone())?;
     let generator = Sampling::new(&network, chosen.build()?);

@@ -236,6 +236,37 @@ fn the_preconditioning_is_said_or_read_from_a_scheduler() {
 }
 
 #[test]
+fn a_pickle_knows_the_numbers_of_its_preconditioning() {
+    let mut pickle = assemble::edm_file(&ddpmpp());
+    let usual = 0.5f64.to_be_bytes();
+    let place = pickle.windows(8).position(|bytes| bytes == usual).unwrap();
+    pickle[place..place + 8].copy_from_slice(&0.25f64.to_be_bytes());
+    let folder = Folder::new().with("edm.pkl", &pickle);
+    assert_eq!(folder.import("edm.pkl --out x.safetensors").0, Ok(true));
+    let expected = json!({ "kind": "edm", "sigma_data": 0.25 });
+    assert_eq!(folder.json("x.json")["preconditioning"], expected);
+    pickle[place..place + 8].copy_from_slice(&(-0.5f64).to_be_bytes());
+    let folder = folder.with("edm.pkl", &pickle);
+    let error = folder.fails("edm.pkl --out y.safetensors");
+    assert!(error.contains("`sigma_data` is -0.5"), "{error}");
+}
+
+#[test]
+fn no_field_of_a_published_configuration_is_lost() {
+    let folder = Folder::new()
+        .with("edm.pt", assemble::zip_file(&ddpmpp()))
+        .with("config.json", r#"{"dropout": 0.25, "resnet_out_scale_factor": 2.0}"#);
+    let (outcome, report) = folder.import("edm.pt --out x.safetensors --config config.json");
+    assert_eq!(outcome, Ok(true), "{report}");
+    assert!(report.contains("outline       cannot be built: unknown field"), "{report}");
+    let architecture = &folder.json("x.json")["architecture"];
+    assert_eq!(architecture["dropout"], 0.25);
+    assert_eq!(architecture["resnet_out_scale_factor"], 2.0);
+    let error = unet::load(&folder.path("x.safetensors"), tch::Device::Cpu).err().unwrap();
+    assert!(error.to_string().contains("unknown field `resnet_out_scale_factor`"), "{error}");
+}
+
+#[test]
 fn a_layout_makes_a_network_known() {
     let views =
         ddpmpp().into_iter().map(|v| View { name: format!("generator.{}", &v.name[6..]), ..v });

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
     let file = open(&args.file)?;
     let (key, part) = section(&file, args.key.as_deref())?;
     let object = part.object("").ok();
-    let class = object.as_ref().map(|object| object.class.clone());
+    let class = object.as_ref().map(|object| &object.class);
     writeln!(report, "file          {} ({:?})", args.file.display(), file.format())?;
     let place = if key.is_empty() { "the whole file" } else { &key };
     writeln!(
@@ -129,9 +129,7 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
     mapped = mapped.apply(&NameMap::load("identity")?, &Map::new())?;
 
     // 3. The architecture, before and after each layout. A layout may be what makes it known.
-    let arguments = object.map(|object| object.init_kwargs).unwrap_or_default();
-    let detect =
-        |mapped: &Mapped| Network::detect(args, mapped.tensors(), class.as_deref(), &arguments);
+    let detect = |mapped: &Mapped| Network::detect(args, mapped.tensors(), object.as_ref());
     let mut network = detect(&mapped);
     for layout in &args.layout {
         let map = NameMap::load(layout)?;

@@ -1,9 +1,10 @@
 //! What the tensors are.
 
-use super::{Args, preconditioning, settings};
+use super::preconditioning::{self, NO_DENOISERS};
+use super::{Args, settings};
 use anyhow::{Context, Result};
 use fewstep::unet::Architecture;
-use fewstep::weights::{Detected, Family, Mapped, TensorInfo};
+use fewstep::weights::{Detected, Family, Mapped, Object, TensorInfo};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -23,27 +24,29 @@ impl Network {
     pub(crate) fn detect(
         args: &Args,
         tensors: &[TensorInfo],
-        class: Option<&str>,
-        arguments: &Map<String, Value>,
+        object: Option<&Object>,
     ) -> Result<Self> {
         let family = match &args.arch {
             Some(name) => Family::load(name)?,
             None => Family::of(tensors)?,
         };
-        let known = |fields: Map<String, Value>| {
-            fields.into_iter().filter(|(name, _)| family.has_field(name))
-        };
-        let mut given: Map<String, Value> = known(arguments.clone()).collect();
+        let is_known = |(name, _): &(String, Value)| family.has_field(name);
+        let arguments = object.map(|object| object.init_kwargs.clone()).unwrap_or_default();
+        let mut given: Map<String, Value> = arguments.into_iter().filter(is_known).collect();
+        let mut others = Map::new();
         if let Some(path) = &args.config {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let fields = serde_json::from_str(&text)
+            let fields: Map<String, Value> = serde_json::from_str(&text)
                 .with_context(|| format!("{} is no JSON object", path.display()))?;
-            given.extend(known(fields));
+            let (fields, unknown): (Map<_, _>, Map<_, _>) = fields.into_iter().partition(is_known);
+            given.extend(fields);
+            others = unknown;
         }
         given.extend(settings(args)?);
         let mut detected = family.read(tensors, &given)?;
+        detected.config.extend(others); // that they change no number is for the network to say
         let (preconditioning, note) =
-            preconditioning::find(args, tensors, &family, class, &detected)?;
+            preconditioning::find(args, tensors, &family, object, &detected)?;
         detected.notes.extend(note);
         let license = family.license().to_owned();
         Ok(Self { family, detected, preconditioning, license })
@@ -88,8 +91,13 @@ impl Network {
 
     /// How the network fits the tensors, found from its outline; nothing for what is no denoiser.
     fn fit(&self, tensors: &[TensorInfo]) -> Option<String> {
-        let architecture = serde_json::from_value::<Architecture>(self.architecture()).ok()?;
-        let expected = match architecture.state_dict() {
+        if NO_DENOISERS.contains(&self.family.name()) {
+            return None;
+        }
+        let state_dict = || -> Result<_> {
+            Ok(serde_json::from_value::<Architecture>(self.architecture())?.state_dict()?)
+        };
+        let expected = match state_dict() {
             Ok(expected) => expected,
             Err(error) => return Some(format!("cannot be built: {error}")),
         };

@@ -3,20 +3,24 @@
 use super::Args;
 use anyhow::{Context, Result};
 use fewstep::diffusion_schedule::{Preconditioning, SchedulerConfig};
-use fewstep::weights::{Detected, Family, TensorInfo};
+use fewstep::weights::{Detected, Family, Object, TensorInfo};
 use serde_json::{Value, json};
 
-/// What official classes of preconditioning are called in a model's configuration.
-const CLASSES: &[(&str, &str)] = &[
-    ("EDMPrecond", "edm"),
-    ("VPPrecond", "vp"),
-    ("VEPrecond", "ve"),
-    ("iDDPMPrecond", "iddpm"),
-    ("GDDPrecond", "boundary"),
+/// The attributes of an official class that change numbers, and what they are called in a model's configuration.
+type Settings = &'static [(&'static str, &'static str)];
+
+/// What official classes of preconditioning are called in a model's configuration, and their settings.
+const CLASSES: &[(&str, &str, Settings)] = &[
+    ("EDMPrecond", "edm", &[("sigma_data", "sigma_data")]),
+    ("VPPrecond", "vp", &[("beta_d", "beta_d"), ("beta_min", "beta_min"), ("M", "m")]),
+    ("VEPrecond", "ve", &[("sigma_min", "sigma_min"), ("sigma_max", "sigma_max")]),
+    ("iDDPMPrecond", "iddpm", &[("M", "m"), ("C_1", "c_1"), ("C_2", "c_2")]),
+    ("GDDPrecond", "boundary", &[("sigma_data", "sigma_data")]),
 ];
 
 /// Families that no preconditioning is put around.
-const NO_DENOISERS: &[&str] = &["autoencoder-kl", "get", "mlp-skip-net", "semantic-encoder"];
+pub(crate) const NO_DENOISERS: &[&str] =
+    &["autoencoder-kl", "get", "mlp-skip-net", "semantic-encoder"];
 
 /// The preconditioning, and a note if the file does not name its class.
 ///
@@ -26,15 +30,15 @@ pub(crate) fn find(
     args: &Args,
     tensors: &[TensorInfo],
     family: &Family,
-    class: Option<&str>,
+    object: Option<&Object>,
     detected: &Detected,
 ) -> Result<(Option<Value>, Option<String>)> {
     if let Some(said) = said(args)? {
         said.validate()?;
         return Ok((Some(json!(said)), None));
     }
-    if let Some((_, kind)) = CLASSES.iter().find(|(name, _)| class == Some(*name)) {
-        return Ok((Some(json!({ "kind": kind })), None));
+    if let Some(known) = object.map(of_class).transpose()?.flatten() {
+        return Ok((Some(known), None));
     }
     let is_denoiser = !NO_DENOISERS.contains(&family.name());
     let has_table = tensors.iter().any(|tensor| tensor.name == "u");
@@ -45,13 +49,34 @@ pub(crate) fn find(
         (None, "song-unet" | "dhariwal-unet") if has_table => {
             (Some(json!({ "kind": "iddpm" })), "because of its table `u`")
         }
-        (None, "song-unet" | "dhariwal-unet") if class.is_none() => {
+        (None, "song-unet" | "dhariwal-unet") if object.is_none() => {
             (Some(json!({ "kind": "edm" })), "by default")
         }
         _ => (None, "which the file does not say; say it with --preconditioning or --scheduler"),
     };
     let shown = found.as_ref().map_or_else(|| "unknown".to_owned(), shown);
     Ok((found, is_denoiser.then(|| format!("preconditioning = {shown}, {reason}"))))
+}
+
+/// What an object's class and attributes say; attributes with the usual value are left out.
+fn of_class(object: &Object) -> Result<Option<Value>> {
+    let Some((class, kind, settings)) = CLASSES.iter().find(|(name, ..)| object.class == *name)
+    else {
+        return Ok(None);
+    };
+    let kind_alone = json!({ "kind": kind });
+    let usual = json!(serde_json::from_value::<Preconditioning>(kind_alone.clone())?);
+    let mut found = kind_alone;
+    for (attribute, field) in *settings {
+        let value = object.attributes.get(*attribute).filter(|value| value.is_number());
+        if let Some(value) = value.filter(|value| value.as_f64() != usual[*field].as_f64()) {
+            found[*field] = value.clone();
+        }
+    }
+    let known: Preconditioning = serde_json::from_value(found.clone())
+        .with_context(|| format!("the settings of {class} cannot be used: {found}"))?;
+    known.validate()?;
+    Ok(Some(found))
 }
 
 /// What the command line says.

@@ -3,7 +3,7 @@
 use crate::{Error, FlatLayout, FlatParameters, Result, tensor_file};
 use libtorch_ext::rebase;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -36,6 +36,7 @@ pub struct Parameter {
 #[derive(Debug)]
 pub struct Parameters {
     entries: Vec<Parameter>,
+    names: HashSet<String>,
     device: Device,
     /// The memory of the trained tensors, once they are flat.
     flat: OnceCell<(FlatLayout, Tensor)>,
@@ -44,7 +45,8 @@ pub struct Parameters {
 impl Parameters {
     /// No tensors yet; those to come live on `device`.
     pub fn new(device: Device) -> Self {
-        Self { entries: Vec::new(), device, flat: OnceCell::new() }
+        let (entries, names) = (Vec::new(), HashSet::new());
+        Self { entries, names, device, flat: OnceCell::new() }
     }
 
     /// The device all tensors live on.
@@ -83,7 +85,7 @@ impl Parameters {
     }
 
     fn push(&mut self, name: &str, tensor: Tensor, trainable: bool) -> Tensor {
-        assert!(self.get(name).is_none(), "two tensors are named `{name}`");
+        assert!(self.names.insert(name.into()), "two tensors are named `{name}`");
         let handle = tensor.shallow_clone();
         let _ = self.flat.take(); // it lacks the new one
         self.entries.push(Parameter { name: name.into(), tensor, trainable });

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::builder::Builder;
+use crate::check::{in_range, multiple_of};
 use crate::dhariwal_unet::{DhariwalUnet, DhariwalUnetConfig};
 use crate::guided_unet::{GuidedUnet, GuidedUnetConfig};
 use crate::shift_unet::{ShiftUnet, ShiftUnetConfig};
@@ -76,6 +77,32 @@ impl Architecture {
         }
     }
 
+    /// Checks that the network takes images, or latents, of `size` × `size` pixels.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for another size than the only one, or for none at all;
+    /// [`Error::Indivisible`](crate::Error::Indivisible) if it cannot be halved for every level after the first.
+    ///
+    /// # Example
+    /// ```
+    /// use unet::{Architecture, SongUnetConfig};
+    /// let network = Architecture::SongUnet(SongUnetConfig::cifar10(0));
+    /// assert!(network.check_image_size(32).is_ok() && network.check_image_size(64).is_err());
+    /// ```
+    pub fn check_image_size(&self, size: i64) -> Result<()> {
+        let (only, multiple) = match self {
+            Self::SongUnet(config) => (Some(config.img_resolution), 1),
+            Self::DhariwalUnet(config) => (Some(config.img_resolution), 1),
+            Self::GuidedUnet(config) => (Some(config.image_size), 1),
+            Self::ShiftUnet(config) => (None, config.multiple()),
+            Self::Unet2d(config) => (None, config.multiple()),
+            Self::Unet2dCondition(_) => (None, 1),
+        };
+        let (minimum, maximum) = only.map_or((1, 1 << 16), |size| (size, size));
+        in_range("image size", size, minimum, maximum)?;
+        multiple_of("image size", size, "one halving for every level after the first", multiple)
+    }
+
     /// Number of classes; 0 for a network that knows of none.
     pub fn classes(&self) -> i64 {
         match self {
@@ -129,5 +156,30 @@ impl Architecture {
             Self::Unet2d(config) => Box::new(Unet2d::build(config, builder)?),
             Self::Unet2dCondition(config) => Box::new(Unet2dCondition::build(config, builder)?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn sizes_that_a_network_cannot_take_are_named() {
+        let fixed = Architecture::GuidedUnet(GuidedUnetConfig::default());
+        assert!(fixed.check_image_size(64).is_ok());
+        let error = fixed.check_image_size(32).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { value: 32, minimum: 64, .. }), "{error}");
+        for free in [
+            Architecture::Unet2d(Unet2dConfig::ddpm_cifar10()),
+            Architecture::ShiftUnet(ShiftUnetConfig::default()),
+        ] {
+            assert!(free.check_image_size(16).is_ok());
+            let error = free.check_image_size(20).unwrap_err();
+            assert!(matches!(error, Error::Indivisible { value: 20, divisor: 8, .. }), "{error}");
+            assert!(free.check_image_size(0).is_err() && free.check_image_size(-8).is_err());
+        }
+        let latents = Architecture::Unet2dCondition(Unet2dConditionConfig::sd15());
+        assert!(latents.check_image_size(65).is_ok() && latents.check_image_size(1 << 40).is_err());
     }
 }

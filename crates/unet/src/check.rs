@@ -3,6 +3,9 @@
 use crate::{Error, Result};
 use tch::Tensor;
 
+/// The most residual blocks a level may have; even the outline of a network takes memory for the names of its layers.
+pub(crate) const MAX_BLOCKS: i64 = 1 << 7;
+
 /// The limits are far beyond any useful network; upper ones keep products within 64 bits.
 pub(crate) fn in_range(field: &'static str, value: i64, minimum: i64, maximum: i64) -> Result<()> {
     if (minimum..=maximum).contains(&value) {

@@ -152,12 +152,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A model file whose configuration cannot be understood.
-    #[error("{path}: the metadata entry `config` is not a model configuration: {source}")]
+    #[error("{path}: the metadata entry `config` is not a model configuration: {reason}")]
     BadConfig {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// A model file whose configuration asks for a far larger network than it holds.
     #[error(
@@ -190,12 +190,12 @@ pub enum Error {
         expected: &'static str,
     },
     /// A model file that does not fit the network it describes, or cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     BadModel {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<Error>,
+        reason: Box<Error>,
     },
     /// A preconditioning that cannot be computed.
     #[error(transparent)]

@@ -107,7 +107,7 @@ impl MlpSkipNet {
         Self::build(config, Builder::zeros(device))
     }
 
-    fn build(config: &MlpSkipNetConfig, mut builder: Builder<'_>) -> Result<Self> {
+    pub(crate) fn build(config: &MlpSkipNetConfig, mut builder: Builder<'_>) -> Result<Self> {
         config.validate()?;
         let &MlpSkipNetConfig { input_channel, model_channel, num_layers, .. } = config;
         let time = config.time_emb_channel;

@@ -57,13 +57,18 @@ impl ModelConfig {
         Ok(Preconditioned::new(backbone, self.preconditioning))
     }
 
-    /// Refuses an impossible preconditioning, and a network of more than twice as many values as a file `holds`, before it takes memory. Smaller differences are
-    /// found, and named, when the tensors are loaded.
-    fn check(&self, holds: usize) -> Result<()> {
+    /// Refuses an impossible preconditioning, and a network that is far larger than a file's `tensors`.
+    fn check(&self, tensors: &[(String, Tensor)]) -> Result<()> {
         self.preconditioning.validate()?;
-        let (needs, holds) = (self.architecture.parameter_count()?, holds as u64);
-        if needs / 2 > holds { Err(Error::TooFewValues { needs, holds }) } else { Ok(()) }
+        check_size(self.architecture.parameter_count()?, tensors)
     }
+}
+
+/// Refuses a network that `needs` more than twice as many values as a file's `tensors` have, before it takes memory.
+/// Smaller differences are found, and named, when the tensors are loaded.
+pub(crate) fn check_size(needs: u64, tensors: &[(String, Tensor)]) -> Result<()> {
+    let holds = tensors.iter().map(|(_, tensor)| tensor.numel() as u64).sum();
+    if needs / 2 > holds { Err(Error::TooFewValues { needs, holds }) } else { Ok(()) }
 }
 
 /// Writes `parameters` and `config` to the safetensors file `path`, and `config` once more beside it as JSON.
@@ -97,7 +102,7 @@ pub(crate) fn read_described<C: DeserializeOwned>(
     let file = tensor_file::read(path)?;
     let json = file.metadata.get(CONFIG).ok_or_else(|| Error::NoConfig { path: path.into() })?;
     let config = serde_json::from_str(json)
-        .map_err(|source| Error::BadConfig { path: path.into(), source })?;
+        .map_err(|reason| Error::BadConfig { path: path.into(), reason })?;
     Ok((config, file.tensors))
 }
 
@@ -113,8 +118,7 @@ pub(crate) fn read_described<C: DeserializeOwned>(
 ///   its network's, or `u` holds other noise levels than the preconditioning's.
 pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
     let (config, mut tensors) = read_described::<ModelConfig>(path)?;
-    let holds = tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
-    let filled = config.check(holds).and_then(|()| {
+    let filled = config.check(&tensors).and_then(|()| {
         let backbone = config.architecture.zeroed(device)?;
         let network = Preconditioned::new(backbone, config.preconditioning);
         noise_table::take_out(&mut tensors, &config.preconditioning)?;
@@ -122,7 +126,7 @@ pub fn load(path: &Path, device: Device) -> Result<(Network, ModelConfig)> {
         Ok(network)
     });
     let network =
-        filled.map_err(|error| Error::BadModel { path: path.into(), source: Box::new(error) })?;
+        filled.map_err(|error| Error::BadModel { path: path.into(), reason: Box::new(error) })?;
     release_freed_memory(); // the file's tensors
     Ok((network, config))
 }

@@ -1,6 +1,7 @@
 //! Networks that are no denoisers, in files that say how to build them.
 
-use crate::model_file::{read_described, write_described};
+use crate::builder::Builder;
+use crate::model_file::{check_size, read_described, write_described};
 use crate::{
     AutoencoderKl, AutoencoderKlConfig, Error, Get, GetConfig, MlpSkipNet, MlpSkipNetConfig,
     Result, SemanticEncoder, SemanticEncoderConfig,
@@ -24,6 +25,12 @@ pub trait Module: Sized {
     /// # Errors
     /// If the configuration is impossible.
     fn zeroed(config: &Self::Config, device: Device) -> Result<Self>;
+
+    /// Number of trained values, found without taking memory for them.
+    ///
+    /// # Errors
+    /// If the configuration is impossible.
+    fn parameter_count(config: &Self::Config) -> Result<u64>;
 
     /// The configuration it was built with.
     fn config(&self) -> &Self::Config;
@@ -64,12 +71,14 @@ pub fn load_module<M: Module>(path: &Path, device: Device) -> Result<M> {
         return Err(Error::OtherKind { path: path.into(), found, expected: M::KIND });
     }
     let config: M::Config = serde_json::from_value(architecture)
-        .map_err(|source| Error::BadConfig { path: path.into(), source })?;
-    let filled = M::zeroed(&config, device).and_then(|module| {
+        .map_err(|reason| Error::BadConfig { path: path.into(), reason })?;
+    let fits = M::parameter_count(&config).and_then(|needs| check_size(needs, &tensors));
+    let filled = fits.and_then(|()| {
+        let module = M::zeroed(&config, device)?;
         module.parameters().load(tensors)?;
         Ok(module)
     });
-    filled.map_err(|error| Error::BadModel { path: path.into(), source: Box::new(error) })
+    filled.map_err(|error| Error::BadModel { path: path.into(), reason: Box::new(error) })
 }
 
 macro_rules! modules {
@@ -80,6 +89,10 @@ macro_rules! modules {
 
             fn zeroed(config: &$config, device: Device) -> Result<Self> {
                 $network::zeroed(config, device)
+            }
+
+            fn parameter_count(config: &$config) -> Result<u64> {
+                Ok($network::build(config, Builder::outline())?.parameters().count() as u64)
             }
 
             fn config(&self) -> &$config {
@@ -103,7 +116,8 @@ modules! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diffusion_core::Noise;
+    use diffusion_core::{Noise, tensor_file};
+    use std::collections::BTreeMap;
     use tch::Tensor;
 
     #[test]
@@ -120,5 +134,18 @@ mod tests {
         assert!(matches!(error, Error::OtherKind { expected: "get", .. }), "{error}");
         assert!(error.to_string().contains("mlp-skip-net"), "{error}");
         assert!(matches!(crate::load(&path, Device::Cpu), Err(Error::BadConfig { .. })));
+    }
+
+    #[test]
+    fn a_configuration_of_a_huge_module_takes_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latent.safetensors");
+        let architecture =
+            json!({"kind": "mlp-skip-net", "model_channel": 1 << 16, "num_layers": 1 << 10}); // 18 TB
+        let config = json!({ "architecture": architecture }).to_string();
+        let tensors = [("w", &Noise::new(1).normal(&[2]))];
+        tensor_file::write(&path, tensors, &BTreeMap::from([("config".into(), config)])).unwrap();
+        let error = load_module::<MlpSkipNet>(&path, Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("but the tensors have 2"), "{error}");
     }
 }

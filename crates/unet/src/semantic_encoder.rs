@@ -124,7 +124,7 @@ impl SemanticEncoder {
         Self::build(config, Builder::zeros(device))
     }
 
-    fn build(config: &SemanticEncoderConfig, mut builder: Builder<'_>) -> Result<Self> {
+    pub(crate) fn build(config: &SemanticEncoderConfig, mut builder: Builder<'_>) -> Result<Self> {
         config.validate()?;
         let mut names = (0..).map(|index: usize| format!("encoder.{index}"));
         let mut name = || names.next().expect("there is no last number");

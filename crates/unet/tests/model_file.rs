@@ -113,8 +113,8 @@ fn a_configuration_of_a_huge_network_takes_no_memory() {
         *json = json.replace("\"model_channels\": 8", "\"model_channels\": 16384"); // 50 GB
     });
     let error = load_error(&path);
-    let Error::BadModel { source, .. } = &error else { panic!("{error}") };
-    let &Error::TooFewValues { needs, holds } = &**source else { panic!("{error}") };
+    let Error::BadModel { reason, .. } = &error else { panic!("{error}") };
+    let &Error::TooFewValues { needs, holds } = &**reason else { panic!("{error}") };
     assert!(needs > 10_000_000_000 && holds < 100_000, "{error}");
 }
 
@@ -124,6 +124,7 @@ fn tensors_of_another_network_are_refused() {
     rewrite(&path, |file| file.tensors[0].0 = "other".into());
     let error = load_error(&path);
     assert!(error.to_string().contains("unexpected [\"other\"]"), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "a reporter would print it again");
 
     let (_folder, path) = saved();
     let name = "model.map_layer0.bias";

@@ -1,7 +1,7 @@
 //! Preconditionings by name, for configurations and checkpoints.
 
 use super::{Boundary, Coefficients, Discrete, Edm, IDdpm, Precondition, Ve, Vp};
-use crate::Result;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -43,12 +43,28 @@ impl Preconditioning {
     /// Checks that the coefficients can be computed.
     ///
     /// # Errors
-    /// As [`Discrete::validate`] and [`IDdpm::validate`]; the others have no settings that could be impossible.
+    /// As [`Discrete::validate`] and [`IDdpm::validate`]; [`Error::NotPositive`] for the first other number that is not
+    /// finite and above 0.
     pub fn validate(&self) -> Result<()> {
+        let positive = Error::check_positive;
         match self {
             Self::Discrete(discrete) => discrete.validate(),
             Self::IDdpm(iddpm) => iddpm.validate(),
-            Self::Edm(_) | Self::Vp(_) | Self::Ve(_) | Self::Boundary(_) => Ok(()),
+            Self::Edm(edm) => positive("sigma_data", edm.sigma_data),
+            Self::Boundary(boundary) => {
+                positive("sigma_data", boundary.sigma_data)?;
+                positive("sigma_min", boundary.sigma_min)
+            }
+            Self::Vp(vp) => {
+                positive("beta_d", vp.beta_d)?;
+                positive("beta_min", vp.beta_min)?;
+                positive("epsilon_t", vp.epsilon_t)?;
+                positive("m", f64::from(vp.m))
+            }
+            Self::Ve(ve) => {
+                positive("sigma_min", ve.sigma_min)?;
+                positive("sigma_max", ve.sigma_max)
+            }
         }
     }
 
@@ -127,5 +143,24 @@ mod tests {
         let levels = |m| Preconditioning::IDdpm(IDdpm { m, ..IDdpm::default() }).validate();
         assert!(levels(1000).is_ok() && levels(0).is_err() && levels(usize::MAX).is_err());
         assert!(Preconditioning::default().validate().is_ok());
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_computed_with_are_named() {
+        for (text, field) in [
+            ("kind = 'edm'\nsigma_data = nan", "sigma_data"),
+            ("kind = 'boundary'\nsigma_data = 0.0", "sigma_data"),
+            ("kind = 'boundary'\nsigma_min = -0.002", "sigma_min"),
+            ("kind = 'vp'\nbeta_d = 0.0", "beta_d"),
+            ("kind = 'vp'\nm = 0", "m"),
+            ("kind = 've'\nsigma_max = inf", "sigma_max"),
+        ] {
+            let error = toml::from_str::<Preconditioning>(text).unwrap().validate().unwrap_err();
+            assert!(matches!(error, Error::NotPositive { name, .. } if name == field), "{error}");
+        }
+        for kind in ["edm", "boundary", "vp", "ve", "iddpm", "discrete"] {
+            let text = format!("kind = '{kind}'");
+            toml::from_str::<Preconditioning>(&text).unwrap().validate().unwrap();
+        }
     }
 }

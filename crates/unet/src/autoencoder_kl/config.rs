@@ -1,7 +1,7 @@
 //! The sizes and choices that make an `AutoencoderKL`.
 
 use super::half;
-use crate::check::in_range;
+use crate::check::{MAX_BLOCKS, in_range};
 use crate::diffusers::{Fields, OtherFields, check};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ impl AutoencoderKlConfig {
         in_range("in_channels", self.in_channels, 1, 1 << 16)?;
         in_range("out_channels", self.out_channels, 1, 1 << 16)?;
         in_range("latent_channels", self.latent_channels, 1, 1 << 16)?;
-        in_range("layers_per_block", self.layers_per_block, 1, 1 << 10)?;
+        in_range("layers_per_block", self.layers_per_block, 1, MAX_BLOCKS)?;
         in_range("norm_num_groups", self.norm_num_groups, 1, 1 << 16)?;
         check::positive("scaling_factor", self.scaling_factor)?;
         if let Some(shift) = self.shift_factor.filter(|shift| !shift.is_finite()) {

@@ -89,7 +89,7 @@ impl AutoencoderKl {
         Ok(outline.parameters.iter().map(line).collect())
     }
 
-    fn build(config: &AutoencoderKlConfig, mut builder: Builder<'_>) -> Result<Self> {
+    pub(crate) fn build(config: &AutoencoderKlConfig, mut builder: Builder<'_>) -> Result<Self> {
         config.validate()?;
         let encoder = Half::encoder(&mut builder, config);
         let decoder = Half::decoder(&mut builder, config);

@@ -106,9 +106,23 @@ pub(crate) enum Resampling {
 impl Plan {
     /// Width of the text, if any block looks at one.
     pub(crate) fn text_width(&self) -> Option<i64> {
+        self.transformers().map(|plan| plan.text).next()
+    }
+
+    /// Whether all transformers look at a text of the same width.
+    pub(crate) fn sees_one_text(&self) -> bool {
+        self.transformers().all(|plan| Some(plan.text) == self.text_width())
+    }
+
+    /// Blocks of all transformers together.
+    pub(crate) fn transformer_blocks(&self) -> i64 {
+        self.transformers().map(|plan| plan.depth).sum()
+    }
+
+    fn transformers(&self) -> impl Iterator<Item = TransformerPlan> {
         let stages = self.down.iter().chain([&self.mid]).chain(&self.up);
-        stages.flat_map(|stage| &stage.layers).find_map(|layer| match layer.attention {
-            AttentionPlan::Transformer(plan) => Some(plan.text),
+        stages.flat_map(|stage| &stage.layers).filter_map(|layer| match layer.attention {
+            AttentionPlan::Transformer(plan) => Some(plan),
             _ => None,
         })
     }

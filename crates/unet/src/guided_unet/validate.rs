@@ -3,7 +3,7 @@
 use super::config::GuidedUnetConfig;
 use super::layout::{Layout, ModuleShape};
 use crate::blocks::{GUIDED_GROUPS, GuidedAttentionShape};
-use crate::check::{in_range, probability};
+use crate::check::{MAX_BLOCKS, in_range, probability};
 use crate::{Error, Result};
 
 impl GuidedUnetConfig {
@@ -26,7 +26,7 @@ impl GuidedUnetConfig {
         in_range("in_channels", self.in_channels, 1, 1 << 16)?;
         in_range("model_channels", self.model_channels, 2, 1 << 14)?;
         in_range("out_channels", self.out_channels, 1, 1 << 16)?;
-        in_range("num_res_blocks", self.num_res_blocks, 1, 1 << 10)?;
+        in_range("num_res_blocks", self.num_res_blocks, 1, MAX_BLOCKS)?;
         in_range("number of values in `channel_mult`", self.channel_mult.len() as i64, 1, 16)?;
         in_range("num_classes", self.num_classes.unwrap_or(1), 1, 1 << 20)?;
         in_range("num_heads", self.num_heads, 1, 1 << 14)

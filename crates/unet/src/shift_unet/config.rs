@@ -3,7 +3,7 @@
 use super::ShiftUnet;
 use crate::blocks::{GuidedBlockStyle, Modulation};
 use crate::builder::Builder;
-use crate::check::{in_range, probability};
+use crate::check::{MAX_BLOCKS, in_range, probability};
 use crate::guided_unet::{GuidedFlavor, GuidedUnetConfig};
 use crate::{Error, Result};
 use diffusion_core::Backbone;
@@ -106,7 +106,7 @@ impl ShiftUnetConfig {
         let mut mults = self.channel_multiplier.iter();
         mults.try_for_each(|&mult| in_range("channel_multiplier", mult, 1, 64))?;
         let blocks = self.num_residual_blocks_of_a_block;
-        in_range("num_residual_blocks_of_a_block", blocks, 1, 1 << 10)?;
+        in_range("num_residual_blocks_of_a_block", blocks, 1, MAX_BLOCKS)?;
         in_range("num_heads", self.num_heads, 1, 1 << 14)?;
         in_range("latent_dim", self.latent_dim, 1, 1 << 20)?;
         probability("dropout", self.dropout)?;

@@ -2,7 +2,7 @@
 
 use super::layout;
 use crate::blocks::{BlockStyle, edm_groups};
-use crate::check::in_range;
+use crate::check::{MAX_BLOCKS, in_range};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,7 @@ impl Sizes<'_> {
         in_range("model_channels", self.model_channels, 4, 1 << 14)?;
         in_range("number of values in `channel_mult`", self.channel_mult.len() as i64, 1, 16)?;
         self.channel_mult.iter().try_for_each(|&mult| in_range("channel_mult", mult, 1, 64))?;
-        in_range("num_blocks", self.num_blocks, 1, 1 << 10)?;
+        in_range("num_blocks", self.num_blocks, 1, MAX_BLOCKS)?;
         self.check_resolution()?;
         self.check_groups()
     }

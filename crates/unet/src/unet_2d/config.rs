@@ -1,7 +1,7 @@
 //! The sizes and choices that make a `UNet2DModel`.
 
 use crate::Result;
-use crate::check::{in_range, probability};
+use crate::check::{MAX_BLOCKS, in_range, probability};
 use crate::diffusers::{
     AttentionPlan, Fields, Ladder, OtherFields, PixelsPlan, Plan, Style, TimeScaleShift, check,
 };
@@ -163,9 +163,10 @@ impl Unet2dConfig {
         check::levels(&self.block_out_channels, types)?;
         check::frequencies(self.block_out_channels[0], self.freq_shift)?;
         check::positive("mid_block_scale_factor", self.mid_block_scale_factor)?;
+        check::positive("norm_eps", self.norm_eps)?;
         in_range("in_channels", self.in_channels, 1, 1 << 16)?;
         in_range("out_channels", self.out_channels, 1, 1 << 16)?;
-        in_range("layers_per_block", self.layers_per_block, 1, 1 << 10)?;
+        in_range("layers_per_block", self.layers_per_block, 1, MAX_BLOCKS)?;
         in_range("downsample_padding", self.downsample_padding, 0, 1)?;
         in_range("norm_num_groups", self.norm_num_groups, 1, 1 << 16)?;
         let optional = |field, value: Option<i64>| in_range(field, value.unwrap_or(1), 1, 1 << 20);
@@ -180,6 +181,11 @@ impl Unet2dConfig {
     /// Width of the embedding that every block sees.
     pub(super) fn emb_channels(&self) -> i64 {
         self.time_embedding_dim.unwrap_or(4 * self.block_out_channels[0])
+    }
+
+    /// What height and width of the images must be multiples of.
+    pub(crate) fn multiple(&self) -> i64 {
+        1 << (self.block_out_channels.len() - 1)
     }
 
     /// Only for widths and block types that were checked.

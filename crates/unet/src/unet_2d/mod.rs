@@ -144,7 +144,7 @@ impl Unet2d {
 
     fn assert_image(&self, x: &Tensor) {
         let (channels, found) = (self.config.in_channels, x.size());
-        let multiple = 1 << (self.config.block_out_channels.len() - 1);
+        let multiple = self.config.multiple();
         assert!(
             found.len() == 4
                 && found[1] == channels

@@ -2,11 +2,14 @@
 
 use super::config::{DOWN, MID, UP, Unet2dConditionConfig};
 use super::layout;
-use crate::check::{in_range, probability};
+use crate::check::{MAX_BLOCKS, in_range, probability};
 use crate::diffusers::{Fields, PerBlock, check};
 use crate::{Error, Result};
 
 const TEXT_TIME: &str = "text_time";
+
+/// Transformer blocks of a whole network; Stable Diffusion XL has 70.
+const MAX_TRANSFORMER_BLOCKS: i64 = 1 << 12;
 
 const FIELDS: Fields = Fields {
     fixed: &[
@@ -55,7 +58,19 @@ impl Unet2dConditionConfig {
         check::frequencies(self.block_out_channels[0], self.freq_shift)?;
         self.time_cond_proj_dim.map_or(Ok(()), |channels| check::frequencies(channels, 1.0))?;
         self.pooled_width()?;
-        check::plan(&layout::plan(self))
+        let plan = layout::plan(self);
+        let (field, depth) = ("sum of `transformer_layers_per_block`", plan.transformer_blocks());
+        in_range(field, depth, 0, MAX_TRANSFORMER_BLOCKS)?;
+        if !plan.sees_one_text() {
+            let (field, value) =
+                ("cross_attention_dim", format!("{:?}", self.cross_attention_dim.values()));
+            return Err(Error::Unsupported {
+                field,
+                value,
+                supported: "one width for all transformers",
+            });
+        }
+        check::plan(&plan)
     }
 
     /// For a network that sees `pooled_text` and `size`: the width of the first and the channels of each number of the second.
@@ -96,6 +111,7 @@ impl Unet2dConditionConfig {
         in_range("time_cond_proj_dim", self.time_cond_proj_dim.unwrap_or(4), 4, 1 << 20)?;
         optional("num_class_embeds", self.num_class_embeds)?;
         probability("dropout", self.dropout)?;
+        check::positive("norm_eps", self.norm_eps)?;
         check::positive("mid_block_scale_factor", self.mid_block_scale_factor)
     }
 
@@ -103,7 +119,7 @@ impl Unet2dConditionConfig {
         let levels = self.block_out_channels.len();
         self.only_cross_attention.check_length("only_cross_attention", levels)?;
         let numbers: [(&str, &PerBlock<i64>, i64); 3] = [
-            ("layers_per_block", &self.layers_per_block, 1 << 10),
+            ("layers_per_block", &self.layers_per_block, MAX_BLOCKS),
             ("cross_attention_dim", &self.cross_attention_dim, 1 << 20),
             ("attention_head_dim", &self.attention_head_dim, 1 << 16),
         ];

@@ -115,6 +115,18 @@ fn numbers_that_do_not_fit() {
     assert_names(&unet_2d(json!({"freq_shift": 64})), "freq_shift", "64");
     assert_names(&unet_2d(json!({"downsample_padding": 2})), "downsample_padding", "2");
     assert_names(&unet_2d(json!({"dropout": 1.0})), "dropout", "1");
+    assert_names(&unet_2d(json!({"norm_eps": -1.0})), "norm_eps", "-1");
+    assert_names(&condition(json!({"norm_eps": 0})), "norm_eps", "0");
+    let widths = json!({"cross_attention_dim": [2048, 2048, 1024]});
+    assert_names(&condition(widths), "cross_attention_dim", "[2048, 2048, 1024]");
     assert_names(&unet_2d(json!({"mid_block_scale_factor": 0})), "mid_block_scale_factor", "0");
     assert_names(&autoencoder(json!({"scaling_factor": -1.0})), "scaling_factor", "-1");
+}
+
+#[test]
+fn more_blocks_than_any_memory_has_names_for() {
+    assert_names(&unet_2d(json!({"layers_per_block": 129})), "layers_per_block", "129");
+    assert_names(&autoencoder(json!({"layers_per_block": 1024})), "layers_per_block", "1024");
+    let depths = json!({"layers_per_block": 128, "transformer_layers_per_block": 1024});
+    assert_names(&condition(depths), "transformer_layers_per_block", "at most 4096");
 }
