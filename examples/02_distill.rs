@@ -345,6 +345,11 @@ impl Job {
         }
         let (teacher, model) = unet::load(&path, self.device)?;
         let of_teacher = &model.architecture;
+        ensure!(
+            !of_teacher.needs_text(),
+            "{} needs a text, which pictures have not",
+            path.display()
+        );
         let facts = |a: &Architecture| (a.image_channels(), a.image_size(), a.classes());
         let (found, needed) = (facts(of_teacher), facts(&Architecture::SongUnet(network.clone())));
         ensure!(

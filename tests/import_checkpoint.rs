@@ -83,8 +83,13 @@ impl Folder {
         self
     }
 
-    /// Imports in this folder: whether all is well, and the report.
+    /// Imports in this folder, whole networks or not: whether all is well, and the report.
     fn import(&self, arguments: &str) -> (Result<bool, String>, String) {
+        self.import_whole(&format!("{arguments} --partial"))
+    }
+
+    /// The same for networks that can be loaded.
+    fn import_whole(&self, arguments: &str) -> (Result<bool, String>, String) {
         let place = |word: &str| match word.rsplit_once('.') {
             Some((_, "pkl" | "pt" | "pth" | "safetensors" | "txt" | "json" | "toml")) => {
                 self.path(word).to_str().unwrap().to_owned()
@@ -258,7 +263,7 @@ fn no_field_of_a_published_configuration_is_lost() {
         .with("config.json", r#"{"dropout": 0.25, "resnet_out_scale_factor": 2.0}"#);
     let (outcome, report) = folder.import("edm.pt --out x.safetensors --config config.json");
     assert_eq!(outcome, Ok(true), "{report}");
-    assert!(report.contains("outline       cannot be built: unknown field"), "{report}");
+    assert!(report.contains("outline       the configuration is none of the architecture: unknown field"), "{report}");
     let architecture = &folder.json("x.json")["architecture"];
     assert_eq!(architecture["dropout"], 0.25);
     assert_eq!(architecture["resnet_out_scale_factor"], 2.0);
@@ -369,8 +374,20 @@ fn official_pickles_say_how_they_were_built() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints/edm");
     let pickle = fs::read(golden.join("ddpmpp.pkl")).unwrap();
     let folder = Folder::new().with("ddpmpp.pkl", pickle);
-    let (outcome, report) = folder.import("ddpmpp.pkl --out ddpmpp.safetensors");
+    for (wrong, reason) in [
+        ("--set label_dim=9", "the network has a tensor model.map_label.weight [8, 9]"),
+        ("--set augment_dim=0", "there is a tensor model.map_augment.weight [8, 9]"),
+        ("--set num_blocks=0", "`num_blocks` is 0"),
+    ] {
+        let (outcome, _) = folder.import_whole(&format!("ddpmpp.pkl --out x.safetensors {wrong}"));
+        let error = outcome.unwrap_err();
+        assert!(error.contains("nothing was written") && error.contains(reason), "{error}");
+    }
+    assert_eq!(folder.names(), ["ddpmpp.pkl"]);
+    let (outcome, report) = folder.import_whole("ddpmpp.pkl --out ddpmpp.safetensors");
     assert_eq!(outcome, Ok(true), "{report}");
+    assert!(report.contains("evaluated in  edm"), "{report}");
+    assert!(report.contains("outline       every tensor has its place"), "{report}");
     assert!(report.contains("network       ema: EDMPrecond"), "{report}");
     assert!(report.contains("tensors       149"), "{report}");
     let config = folder.json("ddpmpp.json");

@@ -72,6 +72,10 @@ pub(crate) struct Args {
     /// there is one.
     #[arg(long, value_name = "FILE.txt")]
     list: Option<PathBuf>,
+    /// Write the files even if the network cannot be loaded from them: tensors are missing or left over, a field is
+    /// wrong, or the preconditioning is not known.
+    #[arg(long)]
+    partial: bool,
     /// Replace files that are there already.
     #[arg(long)]
     force: bool,
@@ -160,6 +164,10 @@ pub(crate) fn run(args: &Args, report: &mut dyn Write) -> Result<bool> {
         }
     }
     if let (Some(out), Some(network), false) = (&args.out, network, args.dry_run) {
+        if !args.partial {
+            let hint = "nothing was written; `--partial` writes what cannot be loaded, too";
+            network.fit(mapped.tensors()).context(hint)?;
+        }
         save(args, out, &mapped, &network)?;
         writeln!(report, "wrote         {} and {}", out.display(), beside(out).display())?;
     }

@@ -2,7 +2,7 @@
 
 use super::preconditioning::{self, NO_DENOISERS};
 use super::{Args, settings};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use fewstep::unet::Architecture;
 use fewstep::weights::{Detected, Family, Mapped, Object, TensorInfo};
 use serde_json::{Map, Value, json};
@@ -78,8 +78,12 @@ impl Network {
         writeln!(report, "values        {values}")?;
         writeln!(report, "size          {size:.1} MiB of {types}")?;
         writeln!(report, "license       {}", self.license)?;
-        if let Some(fit) = self.fit(tensors) {
-            writeln!(report, "outline       {fit}")?;
+        if let Some(preconditioning) = &self.preconditioning {
+            writeln!(report, "evaluated in  {}", preconditioning::shown(preconditioning))?;
+        }
+        match self.fit(tensors) {
+            Ok(fit) => writeln!(report, "outline       {fit}")?,
+            Err(error) => writeln!(report, "outline       {error:#}")?,
         }
         for (field, value) in &self.detected.config {
             writeln!(report, "  {field:26} {value}")?;
@@ -89,27 +93,36 @@ impl Network {
         Ok(())
     }
 
-    /// How the network fits the tensors, found from its outline; nothing for what is no denoiser.
-    fn fit(&self, tensors: &[TensorInfo]) -> Option<String> {
+    /// Whether what is written can be loaded: how the network fits the tensors, or what is wrong.
+    pub(crate) fn fit(&self, tensors: &[TensorInfo]) -> Result<&'static str> {
         if NO_DENOISERS.contains(&self.family.name()) {
-            return None;
+            return Ok("of a network that is no denoiser, which is checked when it is loaded");
         }
-        let state_dict = || -> Result<_> {
-            Ok(serde_json::from_value::<Architecture>(self.architecture())?.state_dict()?)
+        let architecture: Architecture = serde_json::from_value(self.architecture())
+            .context("the configuration is none of the architecture")?;
+        let expected = architecture.state_dict().context("the network cannot be built")?;
+        let same = |tensor: &TensorInfo, (name, shape): &(String, Vec<i64>)| {
+            let sizes = tensor.shape.iter().map(|&n| n as i64);
+            tensor.name == *name && sizes.eq(shape.iter().copied())
         };
-        let expected = match state_dict() {
-            Ok(expected) => expected,
-            Err(error) => return Some(format!("cannot be built: {error}")),
-        };
-        let is_missing = |(name, shape): &&(String, Vec<i64>)| {
-            let has_shape =
-                |t: &TensorInfo| t.shape.iter().map(|&n| n as i64).eq(shape.iter().copied());
-            !tensors.iter().any(|tensor| tensor.name == *name && has_shape(tensor))
-        };
-        Some(match expected.iter().find(is_missing) {
-            None => "every tensor of the network is there".into(),
-            Some((name, shape)) => format!("needs {name} {shape:?}, which is not there"),
-        })
+        let is_missing = |row: &&(String, Vec<i64>)| !tensors.iter().any(|t| same(t, row));
+        if let Some((name, shape)) = expected.iter().find(is_missing) {
+            bail!("the network has a tensor {name} {shape:?}, which is not there");
+        }
+        let is_foreign =
+            |t: &&TensorInfo| t.name != "u" && !expected.iter().any(|row| same(t, row));
+        if let Some(tensor) = tensors.iter().find(is_foreign) {
+            bail!(
+                "there is a tensor {} {:?}, which the network has not",
+                tensor.name,
+                tensor.shape
+            );
+        }
+        ensure!(
+            self.preconditioning.is_some(),
+            "nothing says how the network is preconditioned; say it with --preconditioning or --scheduler"
+        );
+        Ok("every tensor has its place")
     }
 
     fn architecture(&self) -> Value {

@@ -93,7 +93,7 @@ fn said(args: &Args) -> Result<Option<Preconditioning>> {
 }
 
 /// Its kind alone where it has no settings.
-fn shown(preconditioning: &Value) -> String {
+pub(crate) fn shown(preconditioning: &Value) -> String {
     let settings = preconditioning.as_object().map_or(0, |fields| fields.len());
     match preconditioning["kind"].as_str() {
         Some(kind) if settings == 1 => kind.to_owned(),

@@ -44,7 +44,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// Tensor names that a network needs and a file or network does not have, or the reverse.
-    #[error("tensor names differ: missing {missing:?}, unexpected {unexpected:?}")]
+    #[error("tensor names differ: missing {}, unexpected {}", some(missing), some(unexpected))]
     NameMismatch {
         /// Names that were needed and not found.
         missing: Vec<String>,
@@ -103,4 +103,24 @@ pub enum Error {
     /// A batch source that cannot deliver.
     #[error("{0}")]
     Data(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The first names of a list that may be long.
+fn some(names: &[String]) -> String {
+    match names.len() {
+        0..=8 => format!("{names:?}"),
+        length => format!("{:?} and {} more", &names[..8], length - 8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_of_names_are_cut() {
+        let names = |n: usize| (0..n).map(|i| format!("w{i}")).collect();
+        let error = Error::NameMismatch { missing: names(300), unexpected: names(1) }.to_string();
+        assert!(error.ends_with(r#""w7"] and 292 more, unexpected ["w0"]"#), "{error}");
+    }
 }

@@ -7,10 +7,13 @@ use tch::Tensor;
 ///
 /// Trajectory models (consistency trajectories, mean flows, shortcuts) jump between any two levels with it.
 pub trait TwoTime: Backbone {
-    /// As [`Backbone::forward`], for a step from `c_noise` to `c_target`, both `[B]` in the network's own measure of
-    /// noise.
+    /// As [`Backbone::forward`], for a step from one level to another. Where both are equal, so are the answers.
     ///
-    /// Where both are equal the answer is that of [`Backbone::forward`].
+    /// # Shapes
+    /// `x`: `[B, C, H, W]`; `c_noise`, `c_target`: `[B]`, in the network's own measure of noise; returns `[B, C, H, W]`.
+    ///
+    /// # Gradient
+    /// Into `x` and the parameters; whether it reaches the levels is the network's affair.
     fn forward_between(
         &self,
         x: &Tensor,
