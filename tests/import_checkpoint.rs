@@ -263,7 +263,11 @@ fn no_field_of_a_published_configuration_is_lost() {
         .with("config.json", r#"{"dropout": 0.25, "resnet_out_scale_factor": 2.0}"#);
     let (outcome, report) = folder.import("edm.pt --out x.safetensors --config config.json");
     assert_eq!(outcome, Ok(true), "{report}");
-    assert!(report.contains("outline       the configuration is none of the architecture: unknown field"), "{report}");
+    assert!(
+        report
+            .contains("outline       the configuration is none of the architecture: unknown field"),
+        "{report}"
+    );
     let architecture = &folder.json("x.json")["architecture"];
     assert_eq!(architecture["dropout"], 0.25);
     assert_eq!(architecture["resnet_out_scale_factor"], 2.0);

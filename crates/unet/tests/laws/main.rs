@@ -4,3 +4,4 @@ mod attention;
 mod evaluation;
 mod features;
 mod networks;
+mod precision;
