@@ -136,7 +136,7 @@ fn measure_files(
     rows: &mut Rows,
 ) -> Result<()> {
     let files = Files::open(&args.subject, args.n)?;
-    let row = Row::new(&args.subject, &args.reference, files.len(), "", 0);
+    let row = Row::new(&args.subject, &args.reference, files.len(), "", 0)?;
     rows.measure(row, metric, |metric| {
         files.batches("images", args.batch, |bytes| Ok(metric.update_bytes(&bytes)?))
     })
@@ -162,7 +162,7 @@ fn measure_model(
         let shown = serde_json::to_string(&sampler)?;
         let generator = Sampling::new(&network, sampler.build()?);
         for seed in 0..args.seeds {
-            let row = Row::new(&args.subject, &args.reference, args.n, &shown, seed);
+            let row = Row::new(&args.subject, &args.reference, args.n, &shown, seed)?;
             let images = Generated::new(&generator, &model.architecture, seed, device)?;
             rows.measure(row, metric, |metric| {
                 images.batches(args.n, args.batch, |images| Ok(metric.update(&images)?))

@@ -8,11 +8,14 @@ use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// What one measurement is of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     subject: PathBuf,
+    /// When the subject was written last, in seconds since 1970: another model of the same name is measured anew.
+    written: u64,
     reference: PathBuf,
     images: usize,
     /// Empty for images in files.
@@ -27,9 +30,12 @@ impl Row {
         images: usize,
         sampler: &str,
         seed: u64,
-    ) -> Self {
+    ) -> Result<Self> {
+        let modified = fs::metadata(subject).and_then(|data| data.modified());
+        let modified = modified.with_context(|| format!("cannot read {}", subject.display()))?;
+        let written = modified.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let (subject, reference) = (subject.into(), reference.into());
-        Self { subject, reference, images, sampler: sampler.into(), seed }
+        Ok(Self { subject, written, reference, images, sampler: sampler.into(), seed })
     }
 }
 
@@ -73,7 +79,7 @@ impl Rows {
         feed: impl FnOnce(&mut FeatureFrechet<PublishedFeatures>) -> Result<()>,
     ) -> Result<()> {
         let info = metric.info();
-        let is_known = |known: &Measured| known.row == row && known.name == info.name;
+        let is_known = |known: &Measured| known.row == row && known.recipe == info.recipe;
         if let Some(position) = self.known.iter().position(is_known) {
             self.shown.push(position);
             return Ok(());
