@@ -1,24 +1,7 @@
-//! Trains a teacher and distills it, or distils a trained one, on your own pictures.
-//!
-//! ```text
-//! cargo run --release --example 02_distill -- --help
-//! cargo run --release --example 02_distill -- --list-methods
-//! cargo run --release --example 02_distill -- --data mnist/ --size 16 --method sid --out runs/mnist-sid
-//! cargo run --release --example 02_distill -- --config examples/configs/cifar10.toml --method cd
-//! cargo xtask launch --nproc 2 -- target/release/examples/02_distill --data mnist/   # see docs/distributed.md
-//! ```
-//!
-//! On two CPU cores a small network on 16-pixel pictures takes a quarter of an hour; see `docs/results/`. Expect
-//! `teacher/` and `student/` with the saved model, logs (also for `tensorboard --logdir`), curves and sample grids, and
-//! `real.png`, `teacher.png`, `student.png`, `report.json` beside them; `04_report` makes one page of it all. Ctrl-C
-//! writes a checkpoint and exits 130 (SIGTERM: 143); `--resume` goes on from there. `--dry-run` says beforehand what memory
-//! and disk it takes.
+//! The two runs and the comparison at their end.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
-
+use super::settings::{Action, Flags, Settings, small_network, take};
 use anyhow::{Context, Result, ensure};
-use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser};
 use fewstep::datasets::{self, Color, ImageSource, Loader, OpenOptions, hold_out, images};
 use fewstep::diffusion_core::tensor_file;
 use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
@@ -27,173 +10,12 @@ use fewstep::distill_trainer::observer::{
     Console, JsonLines, LossCurves, SampleGrid, TensorBoard, write_grid,
 };
 use fewstep::distill_trainer::{Manifest, Precision, Resume, settings};
-use fewstep::libtorch_ext::{self, distributed::World};
+use fewstep::libtorch_ext::distributed::World;
 use fewstep::metrics::{Evaluation, table};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Train a teacher and distill it to one step.
-///
-/// Settings come in layers: defaults, a TOML file (--config), flags, KEY=VALUE pairs. A key is a long flag with `_`
-/// for `-`, or belongs to one of these tables: `network.*` (the U-Net of a new teacher), `teacher_run.*` and
-/// `student_run.*` (learning rates, averages, ... of the two runs), `options.*` (the method's own). --print-config
-/// shows all keys with their values.
-#[derive(Debug, Clone, Parser, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Flags {
-    /// Pictures: a folder or zip of images, an EDM zip, CIFAR-10 or MNIST files; `shapes` is built in.
-    #[arg(long, default_value = "shapes")]
-    data: PathBuf,
-    /// Resize pictures to this many pixels a side; 0 keeps their size.
-    #[arg(long, default_value_t = 0)]
-    size: u32,
-    /// Turn pictures grey [default: off].
-    #[arg(long)]
-    grey: bool,
-    /// Mirror half of the training pictures [default: off].
-    #[arg(long)]
-    flip: bool,
-    /// The distillation method (see --list-methods).
-    #[arg(long, default_value = "sid")]
-    method: String,
-    /// A saved teacher (`model.safetensors`), or `train` for a new one.
-    #[arg(long, default_value = "train")]
-    teacher: String,
-    /// Thousands of images that a new teacher is trained on.
-    #[arg(long, default_value_t = 64.0)]
-    teacher_kimg: f64,
-    /// Thousands of images of the distillation.
-    #[arg(long, default_value_t = 64.0)]
-    kimg: f64,
-    /// Images of one step, in both runs, of all processes together.
-    #[arg(long, default_value_t = 64)]
-    batch: usize,
-    /// Arithmetic of the networks: `f32`, `bf16`, or `auto`: bf16 where the hardware gains by it.
-    #[arg(long, default_value = "auto")]
-    precision: String,
-    /// Keep only the inputs of the network's blocks for backward passes and compute the rest again: less memory, about a
-    /// third more time, the same numbers [default: off].
-    #[arg(long)]
-    recompute: bool,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`; processes of one machine take one CUDA device each unless N is given.
-    #[arg(long, default_value = "auto")]
-    device: String,
-    /// Seed of everything random.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Settings of the optimizers: `short` for runs of up to 1,000 kimg, `published` for the papers' own.
-    #[arg(long, default_value = "short")]
-    recipe: String,
-    /// Thousands of images that the short recipe's schedules of a method are made for (`ct`: levels, `ect`: stages); 0 means
-    /// --kimg, or what the run that is resumed was begun with. A run that is made longer so keeps its schedules: they go
-    /// on beyond their end by their own formulas. Decays of the learning rate stretch to the new length.
-    #[arg(long, default_value_t = 0.0)]
-    schedule_kimg: f64,
-    /// Pictures that each sampler makes for the comparison at the end.
-    #[arg(long, default_value_t = 1024)]
-    evaluate: usize,
-    /// Where everything goes.
-    #[arg(long, default_value = "runs/distill")]
-    out: PathBuf,
-    /// What to do besides the settings.
-    #[command(flatten)]
-    #[serde(skip)]
-    action: Action,
-}
-
-#[derive(Debug, Clone, Default, clap::Args)]
-struct Action {
-    /// Go on with the run in the output folder: `auto` (or nothing) from the newest good checkpoint, or from the start if
-    /// there is none; `must` only if there is one; PATH from the checkpoint in that folder; `never` starts a new run.
-    #[arg(
-        long,
-        value_name = "auto|must|never|PATH",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "never",
-        default_missing_value = "auto"
-    )]
-    resume: Resume,
-    /// Say what memory and disk the runs take, and stop.
-    #[arg(long)]
-    dry_run: bool,
-    /// A TOML file with settings.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// List the methods and stop.
-    #[arg(long)]
-    list_methods: bool,
-    /// Show the settings of this run as TOML and stop.
-    #[arg(long)]
-    print_config: bool,
-    /// Single settings, such as `network.model_channels=64` or `options.alpha=1.0`.
-    #[arg(value_name = "KEY=VALUE")]
-    pairs: Vec<String>,
-}
-
-fn main() -> Result<()> {
-    libtorch_ext::process::tune_allocator();
-    let matches = Flags::command().get_matches();
-    let flags = Flags::from_arg_matches(&matches)?;
-    if flags.action.list_methods {
-        for entry in METHODS {
-            println!("{:8} {}: {} [{}]", entry.name, entry.title, entry.summary, entry.paper);
-        }
-        return Ok(());
-    }
-    let layers =
-        layered(&flags, |key| matches.value_source(key) == Some(ValueSource::CommandLine))?;
-    let job = Job::new(layers, flags.action)?;
-    if job.action.print_config {
-        print!("{}", toml::to_string(&job.settings)?);
-        return Ok(());
-    }
-    job.distill()
-}
-
-/// Defaults, below the file, below the flags that were given, below the pairs.
-fn layered(flags: &Flags, given: impl Fn(&str) -> bool) -> Result<toml::Table> {
-    let mut layers = toml::Table::try_from(Flags::parse_from(["02_distill"]))?;
-    if let Some(path) = &flags.action.config {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-        settings::merge(&mut layers, text.parse().with_context(|| format!("{shown} is no TOML"))?);
-    }
-    let flags_given = toml::Table::try_from(flags)?.into_iter().filter(|(key, _)| given(key));
-    settings::merge(&mut layers, flags_given.collect());
-    for pair in &flags.action.pairs {
-        settings::merge(&mut layers, settings::assignment(pair)?);
-    }
-    Ok(layers)
-}
-
-/// Takes the table `key` out of the layers and lays it on its defaults.
-fn take<T: Serialize + DeserializeOwned>(
-    layers: &mut toml::Table,
-    key: &str,
-    defaults: &T,
-) -> Result<T> {
-    let mut table = toml::Table::try_from(defaults)?;
-    if let Some(over) = layers.remove(key) {
-        let over = over.try_into().with_context(|| format!("`{key}` must be a table"))?;
-        settings::merge(&mut table, over);
-    }
-    table.try_into().with_context(|| format!("in the settings `{key}`"))
-}
-
-/// Everything that decides a run.
-#[derive(Debug, Serialize)]
-struct Settings {
-    #[serde(flatten)]
-    flags: Flags,
-    network: SongUnetConfig,
-    teacher_run: TrainConfig,
-    student_run: TrainConfig,
-    options: toml::Table,
-}
 
 /// One of the two runs.
 struct Phase<'a> {
@@ -204,9 +26,9 @@ struct Phase<'a> {
     folder: &'static str,
 }
 
-struct Job {
-    settings: Settings,
-    action: Action,
+pub(crate) struct Job {
+    pub(crate) settings: Settings,
+    pub(crate) action: Action,
     entry: &'static MethodInfo,
     device: Device,
     world: World,
@@ -216,7 +38,7 @@ struct Job {
 }
 
 impl Job {
-    fn new(mut layers: toml::Table, action: Action) -> Result<Self> {
+    pub(crate) fn new(mut layers: toml::Table, action: Action) -> Result<Self> {
         let tables = ["network", "teacher_run", "student_run", "options"];
         let mut tables: toml::Table =
             tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
@@ -280,7 +102,7 @@ impl Job {
         Ok(Self { settings, action, entry, device, world, interrupt, training, held_out })
     }
 
-    fn distill(&self) -> Result<()> {
+    pub(crate) fn distill(&self) -> Result<()> {
         if self.action.dry_run {
             return self.say_what_it_takes();
         }
@@ -509,26 +331,4 @@ fn begun_with(out: &Path, resume: &Resume) -> Result<Option<f64>> {
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let settings: toml::Table = text.parse().with_context(|| path.display().to_string())?;
     Ok(settings.get("schedule_kimg").and_then(toml::Value::as_float))
-}
-
-/// A U-Net that two cores can train: 32 channels, down to 8 pixels or so, with attention there.
-fn small_network(data: &dyn ImageSource) -> SongUnetConfig {
-    let (channels, _, size) = data.shape();
-    let mut lowest = i64::from(size);
-    let mut channel_mult = vec![1];
-    while lowest > 8 && lowest % 2 == 0 {
-        lowest /= 2;
-        channel_mult.push(2);
-    }
-    SongUnetConfig {
-        img_resolution: size.into(),
-        img_channels: channels.into(),
-        label_dim: data.classes() as i64,
-        model_channels: 32,
-        channel_mult,
-        num_blocks: 1,
-        attn_resolutions: vec![lowest],
-        dropout: 0.0,
-        ..SongUnetConfig::default()
-    }
 }
