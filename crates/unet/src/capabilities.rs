@@ -44,6 +44,23 @@ macro_rules! taps {
     };
 }
 
+/// `copy`, a twin of its own type, of a network with a constructor `zeroed` and the fields `config`, `parameters` and
+/// `recomputes`.
+macro_rules! copied {
+    ($network:ident) => {
+        impl $network {
+            fn copy(&self) -> Self {
+                let twin = Self::zeroed(&self.config, self.parameters.device());
+                let twin = twin.expect("this network was built with the same configuration");
+                twin.recomputes.set(self.recomputes.get());
+                let copied = twin.parameters.copy_from(&self.parameters);
+                copied.expect("both networks have the same tensors");
+                twin
+            }
+        }
+    };
+}
+
 /// [`Embedded`](crate::Embedded) of a network with methods `evaluate`, `copy` and `embedding_channels`.
 macro_rules! embedded {
     ($network:ident) => {
@@ -72,4 +89,4 @@ macro_rules! embedded {
     };
 }
 
-pub(crate) use {embedded, taps};
+pub(crate) use {copied, embedded, taps};

@@ -8,7 +8,7 @@ pub use config::DhariwalUnetConfig;
 use crate::Result;
 use crate::blocks::{Conv2d, GroupNorm, Pass, Resample, unbroken};
 use crate::builder::{Builder, Built};
-use crate::capabilities::{embedded, taps};
+use crate::capabilities::{copied, embedded, taps};
 use crate::check::assert_image;
 use crate::trunk::Trunk;
 use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, Part, shape};
@@ -122,14 +122,6 @@ impl DhariwalUnet {
         self.config.style().emb_channels
     }
 
-    fn copy(&self) -> Self {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        twin
-    }
-
     fn evaluate(
         &self,
         x: &Tensor,
@@ -189,4 +181,5 @@ taps!(
     DhariwalUnet,
     "The embedding `model.map_layer1`, before the class is added, and every layer of encoder and decoder."
 );
+copied!(DhariwalUnet);
 embedded!(DhariwalUnet);

@@ -18,7 +18,8 @@ pub(crate) use layout::Layout;
 use crate::Result;
 use crate::blocks::{Pass, unbroken};
 use crate::builder::{Builder, Built, channels_last};
-use crate::capabilities::{embedded, taps};
+use crate::capabilities::{copied, embedded, taps};
+use crate::check::assert_image;
 use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use embedding::ClassTable;
 use std::cell::Cell;
@@ -122,14 +123,6 @@ impl GuidedUnet {
         self.config.emb_channels()
     }
 
-    fn copy(&self) -> Self {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        twin
-    }
-
     fn evaluate(
         &self,
         x: &Tensor,
@@ -137,7 +130,7 @@ impl GuidedUnet {
         cond: &Cond,
         pass: &mut Pass<'_>,
     ) -> ControlFlow<(), Tensor> {
-        self.assert_image(x);
+        assert_image(x, self.config.in_channels, self.config.image_size);
         shape::assert_per_image("c_noise", c_noise, x);
         let emb = self.time.forward(c_noise);
         pass.show(&self.time_site, &emb)?;
@@ -148,15 +141,6 @@ impl GuidedUnet {
         let emb = pass.shifted(emb).silu();
         let skips = encode(&self.encoder, &channels_last(x), &[&emb], pass)?;
         self.decoder.forward(skips, &[&emb], pass)
-    }
-
-    fn assert_image(&self, x: &Tensor) {
-        let GuidedUnetConfig { in_channels, image_size, .. } = self.config;
-        let found = x.size();
-        assert!(
-            found.len() == 4 && found[1..] == [in_channels, image_size, image_size],
-            "`x` has shape {found:?}; this network needs [B, {in_channels}, {image_size}, {image_size}]"
-        );
     }
 }
 
@@ -199,4 +183,5 @@ taps!(
     GuidedUnet,
     "The noise level's embedding `time_embed` and every entry of `input_blocks`, `middle_block` and `output_blocks`."
 );
+copied!(GuidedUnet);
 embedded!(GuidedUnet);

@@ -8,7 +8,7 @@ pub use config::{EmbeddingType, SongUnetConfig};
 use crate::Result;
 use crate::blocks::{BlockStyle, Pass, unbroken};
 use crate::builder::{Builder, Built};
-use crate::capabilities::{embedded, taps};
+use crate::capabilities::{copied, embedded, taps};
 use crate::check::assert_image;
 use crate::trunk::Trunk;
 use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
@@ -101,14 +101,6 @@ impl SongUnet {
         self.config.emb_channels()
     }
 
-    fn copy(&self) -> Self {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        twin
-    }
-
     fn evaluate(
         &self,
         x: &Tensor,
@@ -163,4 +155,5 @@ impl Backbone for SongUnet {
 }
 
 taps!(SongUnet, "The embedding `model.map_layer1` and every layer of encoder and decoder.");
+copied!(SongUnet);
 embedded!(SongUnet);

@@ -7,7 +7,7 @@ pub use config::Unet2dConfig;
 use crate::Result;
 use crate::blocks::{Pass, PositionalEmbedding, unbroken};
 use crate::builder::{Builder, Built};
-use crate::capabilities::{embedded, taps};
+use crate::capabilities::{copied, embedded, taps};
 use crate::diffusers::{Body, ClassEmbedding, Flow, TimeEmbedding, sinusoids};
 use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
 use std::cell::Cell;
@@ -119,14 +119,6 @@ impl Unet2d {
         self.config.emb_channels()
     }
 
-    fn copy(&self) -> Self {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        twin
-    }
-
     fn evaluate(
         &self,
         x: &Tensor,
@@ -190,4 +182,5 @@ impl Backbone for Unet2d {
 }
 
 taps!(Unet2d, "`time_embedding`, `conv_in`, and every residual block, attention and stage.");
+copied!(Unet2d);
 embedded!(Unet2d);

@@ -11,7 +11,7 @@ pub use config::Unet2dConditionConfig;
 use crate::Result;
 use crate::blocks::{Pass, unbroken};
 use crate::builder::{Builder, Built};
-use crate::capabilities::{embedded, taps};
+use crate::capabilities::{copied, embedded, taps};
 use crate::diffusers::{Body, Flow, required};
 use conditions::Conditions;
 use diffusion_core::{AttentionSite, Backbone, Cond, FeatureSite, Noise, Parameters, shape};
@@ -109,14 +109,6 @@ impl Unet2dCondition {
         self.config.emb_channels()
     }
 
-    fn copy(&self) -> Self {
-        let twin = Self::zeroed(&self.config, self.parameters.device());
-        let twin = twin.expect("this network was built with the same configuration");
-        twin.recomputes.set(self.recomputes.get());
-        twin.parameters.copy_from(&self.parameters).expect("both networks have the same tensors");
-        twin
-    }
-
     fn evaluate(
         &self,
         x: &Tensor,
@@ -184,4 +176,5 @@ taps!(
     Unet2dCondition,
     "`time_embedding`, `conv_in`, and every residual block, attention and stage."
 );
+copied!(Unet2dCondition);
 embedded!(Unet2dCondition);
