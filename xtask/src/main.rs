@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench_fid;
 mod bench_vs_pytorch;
 mod cache;
 mod ci;
@@ -40,6 +41,7 @@ fewstep's developer commands. New here? Run `cargo xtask quickstart`; it does al
   cargo xtask bench-vs-pytorch [OPTIONS]
                                        time training steps and sampling beside PyTorch, which it gets into the cache
                                        (0.6 GB); --quick shows that all works, --help lists the options
+  cargo xtask bench-fid [OPTIONS]      time the FID of two folders beside pytorch-fid and torch-fidelity, which it gets, too
   cargo xtask methods-table            bring the README's table of methods up to date
   cargo xtask help                     this page
 
@@ -75,6 +77,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             without_options(command, options).and_then(|()| external_consumer::run())
         }
         "bench-vs-pytorch" => bench_vs_pytorch::run(options),
+        "bench-fid" => bench_fid::run(options),
         "methods-table" => without_options(command, options).and_then(|()| methods_table::run()),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -1,6 +1,6 @@
 //! EfficientNet-Lite0 with TensorFlow's padding.
 
-use crate::blocks::{ConvNorm, Geometry, Linear};
+use crate::blocks::{ConvNorm, Geometry, Linear, channels_last};
 use crate::tensors::Tensors;
 use crate::{Result, WeightFile};
 use diffusion_core::Parameters;
@@ -89,7 +89,7 @@ impl EfficientNetLite0 {
 
     /// The stem, activated. `x`: `[B, 3, H, W]`, scaled by ImageNet's mean and deviation; returns `[B, 32, H/2, W/2]`.
     pub fn stem(&self, x: &Tensor) -> Tensor {
-        relu6(&self.stem.forward(x))
+        relu6(&self.stem.forward(&channels_last(x)))
     }
 
     /// The outputs of the seven stages; the last three resolutions are those of stages 2, 4 and 6.

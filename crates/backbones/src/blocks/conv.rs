@@ -65,7 +65,18 @@ impl Conv {
 
     /// `[B, in, H, W]` to `[B, out, H', W']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        self.convolve(x, &self.weight, self.bias.as_ref())
+    }
+
+    /// Every output channel multiplied by its entry of `scale`, and one of `shift` added: `[out]` each.
+    pub(crate) fn scaled(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Tensor {
+        let bias =
+            self.bias.as_ref().map_or_else(|| shift.shallow_clone(), |bias| bias * scale + shift);
+        self.convolve(x, &(&self.weight * scale.view([-1, 1, 1, 1])), Some(&bias))
+    }
+
+    fn convolve(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let Geometry { stride, padding, groups, .. } = self.geometry;
-        x.conv2d(&self.weight, self.bias.as_ref(), [stride; 2], padding, [1, 1], groups)
+        x.conv2d(weight, bias, [stride; 2], padding, [1, 1], groups)
     }
 }

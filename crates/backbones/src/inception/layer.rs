@@ -21,7 +21,7 @@ impl Layer {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
-        self.0.forward(x).relu()
+        self.0.forward(x).relu_()
     }
 }
 

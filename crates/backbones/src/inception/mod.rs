@@ -3,7 +3,7 @@
 mod layer;
 mod mixed;
 
-use crate::blocks::{Geometry, Linear};
+use crate::blocks::{Geometry, Linear, channels_last};
 use crate::tensors::Tensors;
 use crate::{Result, WeightFile};
 use diffusion_core::Parameters;
@@ -116,7 +116,7 @@ impl Inception {
     /// The features and what lies before them.
     pub fn blocks(&self, x: &Tensor) -> InceptionBlocks {
         let halve = |x: &Tensor| x.max_pool2d([3, 3], [2, 2], [0, 0], [1, 1], false);
-        let stem = halve(&chain(&self.stem[0], x));
+        let stem = halve(&chain(&self.stem[0], &channels_last(x)));
         let second = halve(&chain(&self.stem[1], &stem));
         let through = |from: &Tensor, blocks: &[Mixed]| {
             blocks.iter().fold(from.shallow_clone(), |h, block| block.forward(&h))

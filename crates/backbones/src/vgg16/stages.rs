@@ -42,11 +42,11 @@ enum Layer {
 
 impl Layer {
     fn forward(&self, x: &Tensor) -> Tensor {
-        let h = match self {
+        let mut h = match self {
             Self::Plain(conv) => conv.forward(x),
             Self::Normalized(conv) => conv.forward(x),
         };
-        h.relu()
+        h.relu_()
     }
 }
 

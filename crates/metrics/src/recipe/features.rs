@@ -4,6 +4,9 @@ use super::Recipe;
 use crate::{Divisor, Error, FeatureExtractor, ImageShape, Result};
 use tch::Tensor;
 
+/// Images that the network sees at a time on a CPU: more of them take more memory, and no less time.
+const AT_ONCE_ON_CPU: i64 = 4;
+
 /// A frozen network, from its input to feature vectors.
 ///
 /// Functions and closures are networks.
@@ -66,6 +69,15 @@ impl<N: FeatureNetwork> RecipeFeatures<N> {
     /// - [`Error::Dimension`] if the features do not have the length that the recipe states.
     pub fn features_of_bytes(&self, bytes: &Tensor) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
+        ImageShape::of_bytes(bytes)?;
+        let at_once =
+            if bytes.device().is_cuda() { bytes.size()[0].max(1) } else { AT_ONCE_ON_CPU };
+        let parts = bytes.split(at_once, 0);
+        let parts = parts.iter().map(|part| self.features_of_part(part));
+        Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0))
+    }
+
+    fn features_of_part(&self, bytes: &Tensor) -> Result<Tensor> {
         let features = self.network.forward(&self.recipe.prepare(bytes)?)?;
         match features.size()[..] {
             [rows, dim] if rows == bytes.size()[0] && dim == self.recipe.dim => Ok(features),
