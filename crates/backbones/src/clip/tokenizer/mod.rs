@@ -13,7 +13,7 @@ use tch::Tensor;
 /// Texts are cleaned before as by CLIP and `OpenCLIP`, which use ftfy: HTML entities become characters, curly quotes straight
 /// ones, ligatures and full-width letters plain ones, control characters vanish, and characters are composed (NFC). Not
 /// done is to guess at text that was decoded wrongly (`â€œ` stays), to drop terminal escapes, and to find entities without
-/// a semicolon. The tokenizers of transformers do nothing but compose, and so give other tokens for curly quotes.
+/// a semicolon. The fast tokenizers of transformers only compose, and so give other tokens for curly quotes.
 ///
 /// # Example
 /// ```
