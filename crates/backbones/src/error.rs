@@ -50,6 +50,91 @@ pub enum Error {
         /// Which of its outputs.
         output: String,
     },
+    /// A file without a tower of CLIP.
+    #[error(
+        "{} has no tensor `{tensor}` of a usable shape: it holds no {tower} tower of CLIP, or not of a vision transformer",
+        path.display()
+    )]
+    NoTower {
+        /// The file.
+        path: PathBuf,
+        /// Which tower.
+        tower: &'static str,
+        /// The tensor that every such tower has.
+        tensor: &'static str,
+    },
+    /// A tower of CLIP of a width that no published one has.
+    #[error(
+        "{}: the {tower} tower is {width} wide, which no published one is; give its configuration, shapes do not tell its heads",
+        path.display()
+    )]
+    UnknownWidth {
+        /// The file.
+        path: PathBuf,
+        /// Which tower.
+        tower: &'static str,
+        /// Channels of a token.
+        width: i64,
+    },
+    /// A tower of CLIP that does not fit the recipe.
+    #[error(
+        "{} holds a tower for {image_size} pixels with embeddings of {embedding} entries; the recipe needs {expected:?}",
+        path.display()
+    )]
+    OtherTower {
+        /// The file.
+        path: PathBuf,
+        /// Side of its images.
+        image_size: i64,
+        /// Entries of its embeddings.
+        embedding: i64,
+        /// Those of the recipe.
+        expected: [i64; 2],
+    },
+    /// Images of another shape than a network takes.
+    #[error("images are {shape:?}; this network takes [B, 3, {side}, {side}]")]
+    ImageSize {
+        /// Their shape.
+        shape: Vec<i64>,
+        /// Side of the network's images.
+        side: i64,
+    },
+    /// Images that a protocol does not crop.
+    #[error("images are {height} × {width}; crop them to squares first")]
+    NotSquare {
+        /// Their height.
+        height: i64,
+        /// Their width.
+        width: i64,
+    },
+    /// Tokens of another shape or kind than a network takes.
+    #[error(
+        "tokens are {shape:?} of kind {kind:?}; this network takes [B, {context}] of kind Int64"
+    )]
+    Context {
+        /// Their shape.
+        shape: Vec<i64>,
+        /// Their kind.
+        kind: tch::Kind,
+        /// Tokens of a text.
+        context: i64,
+    },
+    /// A token that is not in the vocabulary.
+    #[error(
+        "token {token} is not in the vocabulary of {vocabulary}; use the tokenizer of the network"
+    )]
+    Token {
+        /// The token.
+        token: i64,
+        /// Size of the vocabulary.
+        vocabulary: i64,
+    },
+    /// No text where at least one is needed.
+    #[error("there are no texts; at least one is needed")]
+    NoTexts,
+    /// Unusable images or embeddings.
+    #[error(transparent)]
+    Metric(#[from] metrics::Error),
     /// A file that cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Io {

@@ -6,6 +6,7 @@
 //! | [`Vgg16`] | torchvision | precision and recall, discriminators |
 //! | [`Lpips`] | torchvision and richzhang or piq | perceptual distances |
 //! | [`DinoV2`] | Meta | FD-DINOv2 |
+//! | [`ClipImage`], [`ClipText`] | OpenAI, `OpenCLIP` | CMMD, [`ClipScore`] |
 //! | [`DeitBaseDistilled`], [`EfficientNetLite0`] | timm | projected discriminators |
 //!
 //! Tensors have their published names, and files are read as they are published, by [`weights`]. All networks compute in
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod blocks;
+mod clip;
 mod efficientnet_lite0;
 mod error;
 mod inception;
@@ -24,6 +26,10 @@ mod vgg16;
 mod vision_transformer;
 mod weight_file;
 
+pub use clip::{
+    ClipActivation, ClipImage, ClipImageConfig, ClipImageFeatures, ClipModel, ClipProtocol,
+    ClipScore, ClipText, ClipTextConfig, ClipTextFeatures, ClipTokenizer, ClipTransformerConfig,
+};
 pub use efficientnet_lite0::EfficientNetLite0;
 pub use error::{Error, Result};
 pub use inception::{Inception, InceptionBlocks};

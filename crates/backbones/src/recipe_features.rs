@@ -1,6 +1,9 @@
 //! The features of named recipes, from published files.
 
-use crate::{DinoV2, DinoV2Config, DinoV2Size, Error, Inception, Result, WeightFile};
+use crate::{
+    ClipImage, ClipImageConfig, ClipModel, DinoV2, DinoV2Config, DinoV2Size, Error, Inception,
+    Result, WeightFile,
+};
 use metrics::{Recipe, RecipeFeatures};
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -16,9 +19,10 @@ pub type PublishedFeatures = RecipeFeatures<Network>;
 /// # Errors
 /// [`Error::NoNetwork`] for a network that is not in this crate.
 pub fn weight_file(recipe: &Recipe) -> Result<WeightFile> {
-    match &*recipe.network {
-        "inception-2015-12-05" => Ok(Inception::PYTORCH_FID),
-        "dinov2-vit-l14" => Ok(DinoV2Size::Large.weight_file(false)),
+    match (&*recipe.network, ClipModel::named(&recipe.network)) {
+        ("inception-2015-12-05", _) => Ok(Inception::PYTORCH_FID),
+        ("dinov2-vit-l14", _) => Ok(DinoV2Size::Large.weight_file(false)),
+        (_, Some(clip)) => Ok(clip.file),
         _ => Err(no_network(recipe)),
     }
 }
@@ -65,9 +69,35 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
             let network = DinoV2::open(file, &config, device)?;
             Box::new(move |pixels| Ok(network.forward(&pixels.to_device(device), &[]).class))
         }
+        (name, "image embedding of unit length") => {
+            let model = ClipModel::named(name).ok_or_else(|| no_network(&recipe))?;
+            let tower = clip_tower(model, &recipe, file, device)?;
+            Box::new(move |pixels| {
+                let features = tower.forward(&pixels.to_device(device));
+                let embedding =
+                    features.map_err(|error| metrics::Error::Network(error.into()))?.embedding;
+                Ok(&embedding / embedding.norm_scalaropt_dim(2.0, [1i64], true))
+            })
+        }
         _ => return Err(no_network(&recipe)),
     };
     Ok(RecipeFeatures::new(recipe, network))
+}
+
+/// The image tower in `file`, once it is known to fit the recipe.
+fn clip_tower(
+    model: &ClipModel,
+    recipe: &Recipe,
+    file: &Path,
+    device: Device,
+) -> Result<ClipImage> {
+    let config = ClipImageConfig::of_file(file, model.image.transformer.activation)?;
+    let ClipImageConfig { image_size, embedding, .. } = config;
+    let expected = [recipe.resize.map_or(image_size, |(_, side)| side), recipe.dim];
+    if [image_size, embedding] != expected {
+        return Err(Error::OtherTower { path: file.into(), image_size, embedding, expected });
+    }
+    ClipImage::open_as(file, &config, device)
 }
 
 fn no_network(recipe: &Recipe) -> Error {
@@ -82,7 +112,8 @@ fn no_network(recipe: &Recipe) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metrics::{FeatureFrechet, Metric};
+    use crate::ClipTransformerConfig;
+    use metrics::{FeatureFrechet, Metric, Resize};
     use std::collections::BTreeMap;
     use testkit::formula;
 
@@ -112,12 +143,42 @@ mod tests {
     }
 
     #[test]
+    fn embeddings_of_clip_have_unit_length_and_fit_the_recipe() {
+        let transformer = ClipTransformerConfig {
+            layers: 1,
+            hidden: 32,
+            ..ClipModel::OPENAI_VIT_B32.image.transformer
+        };
+        let config = ClipImageConfig { image_size: 64, patch: 32, embedding: 16, transformer };
+        let tower = ClipImage::zeroed(&config, Device::Cpu);
+        formula::fill(tower.parameters(), "");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip.safetensors");
+        tower.parameters().save(&path, &BTreeMap::new()).unwrap();
+        let resize = Some((Resize::TorchBicubic, 64));
+        let recipe = Recipe { resize, dim: 16, ..Recipe::CMMD };
+        let features = recipe_features(recipe.clone(), &path, Device::Cpu).unwrap();
+        let images = diffusion_core::Noise::new(1).uniform(&[3, 3, 40, 40]) * 2.0 - 1.0;
+        let bytes = recipe.bytes.encode(&images);
+        let found = features.features_of_bytes(&bytes).unwrap();
+        let raw = tower.forward(&recipe.prepare(&bytes).unwrap()).unwrap().embedding;
+        let length = raw.square().sum_dim_intlist(1, true, tch::Kind::Float).sqrt();
+        assert!(length.min().double_value(&[]) > 1.5);
+        assert!((found * length - raw).abs().max().double_value(&[]) < 1e-5);
+        let error = recipe_features(Recipe::CMMD, &path, Device::Cpu).err().unwrap();
+        assert!(matches!(error, Error::OtherTower { image_size: 64, embedding: 16, .. }));
+        assert!(error.to_string().contains("[336, 768]"), "{error}");
+    }
+
+    #[test]
     fn a_network_that_is_not_here_is_named() {
-        let error = weight_file(&Recipe::CMMD).unwrap_err();
-        assert!(error.to_string().contains("clip-vit-l14-336"), "{error}");
+        let error = weight_file(&Recipe::STYLE_GAN_VGG16).unwrap_err();
+        assert!(error.to_string().contains("vgg16 (StyleGAN)"), "{error}");
         let missing = Path::new("/nowhere/inception.pth");
         let error = recipe_features(Recipe::CLEAN_FID, missing, Device::Cpu).err().unwrap();
         assert!(error.to_string().contains("/nowhere/inception.pth"), "{error}");
         assert_eq!(weight_file(&Recipe::FD_DINOV2).unwrap().name, "dinov2_vitl14_pretrain.pth");
+        let clip = weight_file(&Recipe::CMMD).unwrap();
+        assert!(clip.url.contains("/openai/clip-vit-large-patch14-336/"), "{}", clip.url);
     }
 }

@@ -77,6 +77,9 @@ pub enum Error {
     /// A network that cannot be.
     #[error(transparent)]
     Unet(#[from] unet::Error),
+    /// A feature network that cannot be.
+    #[error(transparent)]
+    Backbones(#[from] backbones::Error),
     /// A failure of the trainer.
     #[error(transparent)]
     Trainer(#[from] distill_trainer::Error),

@@ -12,9 +12,18 @@ pub(crate) struct Linear {
 
 impl Linear {
     /// `features`: `[in, out]`.
-    pub(crate) fn new(tensors: &mut Tensors, name: &str, [from, to]: [i64; 2]) -> Self {
-        let weight = tensors.add(&format!("{name}.weight"), &[to, from]);
-        Self { weight, bias: tensors.add(&format!("{name}.bias"), &[to]) }
+    pub(crate) fn new(tensors: &mut Tensors, name: &str, features: [i64; 2]) -> Self {
+        Self::named(tensors, ["weight", "bias"].map(|part| format!("{name}.{part}")), features)
+    }
+
+    /// The same with the names of weight and bias.
+    pub(crate) fn named(
+        tensors: &mut Tensors,
+        [weight, bias]: [String; 2],
+        [from, to]: [i64; 2],
+    ) -> Self {
+        let weight = tensors.add(&weight, &[to, from]);
+        Self { weight, bias: tensors.add(&bias, &[to]) }
     }
 
     /// `[…, in]` to `[…, out]`.

@@ -1,6 +1,6 @@
 //! One block of a vision transformer.
 
-use crate::blocks::{LayerNorm, Linear};
+use crate::blocks::{LayerNorm, Linear, Sight, attend};
 use crate::tensors::Tensors;
 use tch::Tensor;
 
@@ -49,27 +49,10 @@ impl Block {
             Some(scale) => h * scale,
             None => h,
         };
-        let attended = self.proj.forward(&self.attend(&self.qkv.forward(&self.norm1.forward(x))));
+        let qkv = self.qkv.forward(&self.norm1.forward(x));
+        let attended = self.proj.forward(&attend(&qkv, self.heads, Sight::All));
         let x = x + scaled(attended, &self.scale1);
         let inner = self.fc1.forward(&self.norm2.forward(&x)).gelu("none");
         &x + scaled(self.fc2.forward(&inner), &self.scale2)
-    }
-
-    /// `[B, tokens, 3 width]`, which runs over (query | key | value, head, channel), to `[B, tokens, width]`.
-    fn attend(&self, qkv: &Tensor) -> Tensor {
-        let [b, tokens, three_width] = qkv.size()[..] else { panic!("`qkv` must have three axes") };
-        let parts = qkv.reshape([b, tokens, 3, self.heads, -1]).permute([2, 0, 3, 1, 4]);
-        let [query, key, value] = [0, 1, 2].map(|part| parts.get(part));
-        let attended = Tensor::scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            None::<&Tensor>,
-            0.0,
-            false,
-            None,
-            false,
-        );
-        attended.transpose(1, 2).reshape([b, tokens, three_width / 3])
     }
 }

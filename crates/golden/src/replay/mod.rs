@@ -1,5 +1,6 @@
 //! One family of cases a file.
 
+mod clip;
 mod consistency;
 mod consistency_schedules;
 mod diffusers;
@@ -50,6 +51,8 @@ pub static REPLAYERS: &[(&str, Replay)] = &[
     ("feat_tf_efficientnet_lite0", feature_networks::replay_efficientnet),
     ("feat_deit", feature_networks::replay_deit),
     ("feat_dinov2", feature_networks::replay_dinov2),
+    ("feat_clip", clip::replay),
+    ("feat_clip_tokenizer", clip::replay_tokenizer),
     ("sferd_mlp_skip", latent_networks::replay_mlp_skip),
     ("gd_", guided_networks::replay),
     ("cm_unet", guided_networks::replay_consistency),
