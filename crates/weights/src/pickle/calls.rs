@@ -35,8 +35,12 @@ impl Machine<'_, '_> {
 
     /// The result of `function(*arguments)`.
     fn reduce(&mut self, function: Value, arguments: Value) -> Result<Value, Fault> {
+        let called = self.function(function)?;
+        if matches!(&called, Global::Class(class) if is_script(class)) {
+            return Ok(arguments); // a member of an enumeration, for which TorchScript writes its value
+        }
         let values = self.arguments(arguments)?;
-        match (self.function(function)?, &values[..]) {
+        match (called, &values[..]) {
             (Global::Dict, []) | (Global::DefaultDict, [_]) => {
                 self.heap.add(Object::Dict(Vec::new()))
             }
@@ -51,7 +55,6 @@ impl Machine<'_, '_> {
             (Global::RebuildParameter, &[tensor, _, _]) => self.parameter(tensor),
             (Global::Typed, &[value] | &[value, _]) => Ok(value),
             (Global::Complex, &[_, _]) => Ok(arguments),
-            (Global::Class(class), &[value]) if is_script(&class) => Ok(value), // an enumeration
             (Global::LoadFromBytes, &[bytes]) => self.embedded_storage(bytes),
             (Global::Persistent, &[meta]) => self.persistent_object(meta),
             (Global::NumPyType, &[code, ..]) => self.numpy_type(code),
@@ -205,7 +208,7 @@ mod tests {
             (b"ctorch.jit._pickle\nbuild_intlist\n](K\x01K\x02e\x85R.", "[Int(1) Int(2)]"),
             (b"ctorch.jit._pickle\nrestore_type_tag\n}U\x01t\x86R.", "{}"),
             (b"cbuiltins\ncomplex\nK\x01K\x02\x86R.", "(Int(1) Int(2))"),
-            (b"c__torch__\nColor\nK\x02\x85R.", "Int(2)"),
+            (b"c__torch__\nColor\nK\x02R.", "Int(2)"),
             (b"\x8c\x05torch\x8c\x05int64\x93.", "Global(Dtype(I64))"),
         ] {
             assert_eq!(run(pickle).unwrap(), shown);
