@@ -1,6 +1,8 @@
 //! The features of named recipes, from published files.
 
-use crate::{DinoV2, DinoV2Config, DinoV2Size, Error, Inception, Result, WeightFile};
+use crate::{
+    DinoV2, DinoV2Config, DinoV2Size, Error, Inception, Result, Vgg16, Vgg16Variant, WeightFile,
+};
 use metrics::{Recipe, RecipeFeatures};
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -18,6 +20,8 @@ pub type PublishedFeatures = RecipeFeatures<Network>;
 pub fn weight_file(recipe: &Recipe) -> Result<WeightFile> {
     match &*recipe.network {
         "inception-2015-12-05" => Ok(Inception::PYTORCH_FID),
+        "vgg16 (StyleGAN)" => Ok(Vgg16::STYLE_GAN),
+        "vgg16 (torchvision)" => Ok(Vgg16::TORCHVISION),
         "dinov2-vit-l14" => Ok(DinoV2Size::Large.weight_file(false)),
         _ => Err(no_network(recipe)),
     }
@@ -59,6 +63,10 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
                 let features = inception.features(&pixels.to_device(device));
                 Ok(inception.logits_without_bias(&features))
             })
+        }
+        ("vgg16 (StyleGAN)" | "vgg16 (torchvision)", "fc2 after ReLU") => {
+            let vgg = Vgg16::open(file, Vgg16Variant::Plain, device)?;
+            Box::new(move |pixels| Ok(vgg.fully_connected(&pixels.to_device(device))))
         }
         ("dinov2-vit-l14", "class token after the last norm") => {
             let config = DinoV2Config { size: DinoV2Size::Large, ..DinoV2Config::default() };
