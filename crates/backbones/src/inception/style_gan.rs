@@ -1,7 +1,7 @@
 //! The names of StyleGAN's files of Inception.
 //!
 //! They follow the TensorFlow graph: `layers.mixed_4.tower_1.conv_2` with `weight`, `beta`, `mean` and `var`, and
-//! `output` with `weight` and `bias`. A scale of the normalization there is none.
+//! `output` with `weight` and `bias`. The normalization has no scale; pytorch-fid's files say that it is 1.
 
 use tch::Tensor;
 
