@@ -102,8 +102,8 @@ pub(super) fn renamed(tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
 
 /// The scale of 1 that belongs to a `beta`.
 fn scale(name: &str, beta: &Tensor) -> Option<(String, Tensor)> {
-    let norm = published(name.strip_suffix("beta").map(|_| name)?)?;
-    Some((norm.replace("bn.bias", "bn.weight"), beta.ones_like()))
+    let bias = published(name)?;
+    Some((format!("{}bn.weight", bias.strip_suffix("bn.bias")?), beta.ones_like()))
 }
 
 /// pytorch-fid's name of a tensor.

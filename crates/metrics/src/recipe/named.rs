@@ -76,7 +76,9 @@ impl Recipe {
     /// The features of precision and recall in StyleGAN2-ADA and `stylegan3`: VGG16's second hidden layer, activated.
     ///
     /// There the network resizes and scales inside, as is done here before it: images of any size become 224 × 224 as in
-    /// TensorFlow 1.
+    /// TensorFlow 1, by the statistics of ImageNet. The file alone is published, not its source: that it does so is known
+    /// from bytedance/Hammer, `models/perceptual_model.py`, whose tests compare features with the file's, and torch-fidelity
+    /// does the same.
     pub const STYLE_GAN_VGG16: Self = Self {
         name: Borrowed("StyleGAN VGG16"),
         distance: [Borrowed("Fréchet distance of VGG16's features"), Borrowed("VGG-FD")],
