@@ -24,7 +24,7 @@ fn value(name: &str, shape: &[i64]) -> Tensor {
     };
     match shape {
         [_] => value,
-        _ => (value.to_kind(Kind::Double) * SQRT_2).to_kind(Kind::Float),
+        _ => value * SQRT_2,
     }
 }
 
