@@ -170,8 +170,8 @@ pub enum Problem {
     OnlyConstants(usize),
     /// A module of TorchScript that packs its tensors.
     #[error(
-        "`{name}` of class `{class}` saves itself by a method `__getstate__`, so that its tensors have no names; save its \
-         state dict"
+        "the object of class `{class}`{} saves itself by a method `__getstate__`, so that its tensors have no names; save \
+         its state dict", under(.name)
     )]
     OwnState {
         /// The module.
@@ -273,6 +273,10 @@ pub enum Problem {
     /// A type that elements cannot be converted to.
     #[error("elements become F32, F16 or BF16, not {0}")]
     NoCast(Dtype),
+}
+
+fn under(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" under `{name}`") }
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

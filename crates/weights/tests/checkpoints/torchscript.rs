@@ -56,7 +56,7 @@ fn what_has_no_names_or_no_numbers_is_refused() {
         ("quantized.pt", "C++ class `__torch__.torch.classes.quantized.LinearPackedParamsBase`"),
         ("quantized_tensor.pt", "a quantized tensor is not read"),
         ("sparse_tensor.pt", "a sparse tensor is not read"),
-        ("own_state.pt", "`` of class `__torch__.OwnState` saves itself by a method"),
+        ("own_state.pt", "the object of class `__torch__.OwnState` saves itself by a method"),
     ] {
         let error = open(name).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(message), "{error}");
