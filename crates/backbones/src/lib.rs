@@ -2,8 +2,8 @@
 //!
 //! | network | weights from | used by |
 //! |---|---|---|
-//! | [`Inception`] | pytorch-fid, torch-fidelity | FID, KID, Inception Score |
-//! | [`Vgg16`] | torchvision | precision and recall, discriminators |
+//! | [`Inception`] | pytorch-fid, torch-fidelity, StyleGAN | FID, KID, Inception Score, precision and recall |
+//! | [`Vgg16`] | torchvision, StyleGAN | precision and recall, discriminators |
 //! | [`Lpips`] | torchvision and richzhang or piq | perceptual distances |
 //! | [`DinoV2`] | Meta | FD-DINOv2 |
 //! | [`ClipImage`], [`ClipText`] | OpenAI, `OpenCLIP` | CMMD, [`ClipScore`] |

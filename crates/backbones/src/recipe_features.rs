@@ -2,7 +2,7 @@
 
 use crate::{
     ClipImage, ClipImageConfig, ClipModel, DinoV2, DinoV2Config, DinoV2Size, Error, Inception,
-    Result, WeightFile,
+    Result, Vgg16, Vgg16Variant, WeightFile,
 };
 use metrics::{Recipe, RecipeFeatures};
 use std::path::Path;
@@ -21,6 +21,8 @@ pub type PublishedFeatures = RecipeFeatures<Network>;
 pub fn weight_file(recipe: &Recipe) -> Result<WeightFile> {
     match (&*recipe.network, ClipModel::named(&recipe.network)) {
         ("inception-2015-12-05", _) => Ok(Inception::PYTORCH_FID),
+        ("vgg16 (StyleGAN)", _) => Ok(Vgg16::STYLE_GAN),
+        ("vgg16 (torchvision)", _) => Ok(Vgg16::TORCHVISION),
         ("dinov2-vit-l14", _) => Ok(DinoV2Size::Large.weight_file(false)),
         (_, Some(clip)) => Ok(clip.file),
         _ => Err(no_network(recipe)),
@@ -63,6 +65,10 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
                 let features = inception.features(&pixels.to_device(device));
                 Ok(inception.logits_without_bias(&features))
             })
+        }
+        ("vgg16 (StyleGAN)" | "vgg16 (torchvision)", "fc2 after ReLU") => {
+            let vgg = Vgg16::open(file, Vgg16Variant::Plain, device)?;
+            Box::new(move |pixels| Ok(vgg.fully_connected(&pixels.to_device(device))))
         }
         ("dinov2-vit-l14", "class token after the last norm") => {
             let config = DinoV2Config { size: DinoV2Size::Large, ..DinoV2Config::default() };

@@ -88,7 +88,15 @@ fn checksum(path: &Path) -> io::Result<String> {
 /// [`Error::Weights`] if the file cannot be read, [`Error::Mismatch`] if names or shapes differ; the network is then as
 /// it was.
 pub fn read_into(path: &Path, parameters: &Parameters, section: &str) -> Result<()> {
-    let tensors = read(path, section, |name| Some(name.to_owned()))?;
+    load(path, parameters, read(path, section, |name| Some(name.to_owned()))?)
+}
+
+/// Fills a network with the tensors of the file at `path`, under the network's names.
+pub(crate) fn load(
+    path: &Path,
+    parameters: &Parameters,
+    tensors: Vec<(String, Tensor)>,
+) -> Result<()> {
     parameters.load(tensors).map_err(|source| Error::Mismatch { path: path.into(), source })
 }
 

@@ -77,6 +77,12 @@ pub enum Problem {
     /// An archive without the one record that every PyTorch archive has.
     #[error("is a zip archive without a record `data.pkl` in its top folder: no PyTorch file")]
     NoPickle,
+    /// A module of TorchScript in the format before PyTorch 1.4.
+    #[error(
+        "is a TorchScript module from before PyTorch 1.4 (it has a record `model.json`); load it with `torch.jit.load` of \
+         a newer PyTorch and save it again"
+    )]
+    OldScript,
     /// A record with a name that no PyTorch file has.
     #[error("the archive holds a record named {0:?}; PyTorch keeps all in one top folder")]
     RecordName(String),
@@ -156,6 +162,23 @@ pub enum Problem {
     /// A pickle without tensors.
     #[error("holds no tensor that a name leads to")]
     NoTensors,
+    /// A module of TorchScript without tensors of its own.
+    #[error(
+        "holds its {0} tensors as constants of its code, which have no names (`torch.jit.freeze` makes such files); save \
+         the module as it was before"
+    )]
+    OnlyConstants(usize),
+    /// A module of TorchScript that packs its tensors.
+    #[error(
+        "the object of class `{class}`{} saves itself by a method `__getstate__`, so that its tensors have no names; save \
+         its state dict", under(.name)
+    )]
+    OwnState {
+        /// The module.
+        name: String,
+        /// Its class.
+        class: String,
+    },
     /// A container that holds itself.
     #[error("`{0}` contains itself")]
     Cyclic(String),
@@ -250,6 +273,10 @@ pub enum Problem {
     /// A type that elements cannot be converted to.
     #[error("elements become F32, F16 or BF16, not {0}")]
     NoCast(Dtype),
+}
+
+fn under(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" under `{name}`") }
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

@@ -32,7 +32,8 @@ impl File {
         let root = format.read_object(&source, limits)?;
         let found = names(&root, limits)?;
         let (tensors, metadata) = (found.tensors, BTreeMap::new());
-        let (objects, sections, root) = (found.objects, found.sections, Some(root));
+        let (objects, sections, format) = (found.objects, found.sections, root.format);
+        let root = Some(root);
         Ok(Self { source, format, tensors, metadata, root, objects, sections })
     }
 }

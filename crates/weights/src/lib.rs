@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`Safetensors`](Format::Safetensors) | `.safetensors` | Hugging Face, and this workspace |
 //! | [`TorchZip`](Format::TorchZip) | `.pt`, `.pth`, `.bin`, `.ckpt` | `torch.save` since PyTorch 1.6 |
+//! | [`TorchScript`](Format::TorchScript) | `.pt`, `.ts` | `torch.jit.save` since PyTorch 1.4 |
 //! | [`TorchLegacy`](Format::TorchLegacy) | `.pt`, `.pth`, `.bin` | `torch.save` before |
 //! | [`Pickle`](Format::Pickle) | `.pkl` | EDM and its descendants (EDM2, SiD, SiDA, GDD) |
 //!

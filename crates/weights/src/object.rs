@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 /// [`Checkpoint::values`](crate::Checkpoint::values).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// The name of its class: `EDMPrecond`, or `torch.nn.modules.container.ModuleDict`.
+    /// The name of its class: `EDMPrecond`, `torch.nn.modules.container.ModuleDict`, or `__torch__.Net` in TorchScript.
     pub class: String,
     /// The constructor's positional arguments, if the object remembers them.
     pub init_args: Vec<Json>,

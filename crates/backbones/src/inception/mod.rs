@@ -2,10 +2,11 @@
 
 mod layer;
 mod mixed;
+mod style_gan;
 
 use crate::blocks::{Geometry, Linear, channels_last};
 use crate::tensors::Tensors;
-use crate::{Result, WeightFile};
+use crate::{Result, WeightFile, weight_file};
 use diffusion_core::Parameters;
 use layer::{Layer, chain};
 use mixed::{Mixed, Pool};
@@ -61,13 +62,24 @@ impl Inception {
         license: "Apache-2.0",
     };
 
-    /// The network with the weights of a file: [`Inception::PYTORCH_FID`] in any format.
+    /// The same weights as StyleGAN2-ADA and clean-fid load them, a TorchScript module. `stylegan3` and EDM load them from
+    /// a pickle with the same names, `inception-2015-12-05.pkl`.
+    pub const STYLE_GAN: WeightFile = WeightFile {
+        name: "inception-2015-12-05.pt",
+        url: "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+        sha256: "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+        license: "Apache-2.0 (the original network)",
+    };
+
+    /// The network with the weights of a file: [`Inception::PYTORCH_FID`] or [`Inception::STYLE_GAN`], told apart by their
+    /// names, in any format.
     ///
     /// # Errors
     /// As [`crate::read_into`].
     pub fn open(path: &Path, device: Device) -> Result<Self> {
         let network = Self::zeroed(device);
-        crate::read_into(path, &network.parameters, "")?;
+        let tensors = weight_file::read(path, "", |name| Some(name.to_owned()))?;
+        weight_file::load(path, &network.parameters, style_gan::renamed(tensors))?;
         Ok(network)
     }
 

@@ -1,13 +1,14 @@
 //! VGG16, with and without batch normalization.
 
 mod stages;
+mod style_gan;
 
 pub use stages::Pooling;
 pub(crate) use stages::Stages;
 
 use crate::blocks::Linear;
 use crate::tensors::Tensors;
-use crate::{Result, WeightFile};
+use crate::{Result, WeightFile, weight_file};
 use diffusion_core::Parameters;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -59,13 +60,28 @@ impl Vgg16 {
         license: "BSD-3-Clause (code); weights trained on ImageNet",
     };
 
-    /// The network with the weights of a file.
+    /// StyleGAN's weights of the plain form, a TorchScript module; `stylegan3` loads a pickle with the same names,
+    /// `vgg16.pkl`.
+    ///
+    /// The notice beside the file derives them from the network of Oxford's Visual Geometry Group, while torchvision
+    /// trained its own. Whether the numbers are the same is not published; treat the two as different networks. Both take
+    /// images scaled by the statistics of ImageNet.
+    pub const STYLE_GAN: WeightFile = WeightFile {
+        name: "vgg16.pt",
+        url: "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/vgg16.pt",
+        sha256: "b437eb095feaeb0b83eb3fa11200ebca4548ee39a07fb944a417ddc516cc07c3",
+        license: "CC-BY-4.0 (the original network); BSD-2-Clause (heads of LPIPS, not read)",
+    };
+
+    /// The network with the weights of a file: of the plain form [`Vgg16::TORCHVISION`] or [`Vgg16::STYLE_GAN`], told apart
+    /// by their names, in any format.
     ///
     /// # Errors
     /// As [`crate::read_into`].
     pub fn open(path: &Path, variant: Vgg16Variant, device: Device) -> Result<Self> {
         let network = Self::zeroed(variant, device);
-        crate::read_into(path, &network.parameters, "")?;
+        let tensors = weight_file::read(path, "", |name| Some(name.to_owned()))?;
+        weight_file::load(path, &network.parameters, style_gan::renamed(tensors))?;
         Ok(network)
     }
 

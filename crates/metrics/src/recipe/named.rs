@@ -73,16 +73,34 @@ impl Recipe {
         ..Self::EDM_FID
     };
 
-    /// The features of precision and recall in StyleGAN: VGG16's second hidden layer. The network resizes and scales inside.
+    /// The features of precision and recall in StyleGAN2-ADA and `stylegan3`: VGG16's second hidden layer, activated.
+    ///
+    /// There the network resizes and scales inside, as is done here before it: images of any size become 224 × 224 as in
+    /// TensorFlow 1, by the statistics of ImageNet. The file alone is published, not its source: that it does so is known
+    /// from bytedance/Hammer, `models/perceptual_model.py`, whose tests compare features with the file's, and torch-fidelity
+    /// does the same.
     pub const STYLE_GAN_VGG16: Self = Self {
         name: Borrowed("StyleGAN VGG16"),
         distance: [Borrowed("Fréchet distance of VGG16's features"), Borrowed("VGG-FD")],
-        resize: None,
-        scaling: Scaling::Levels,
+        resize: Some((Resize::Tensorflow1Bilinear, 224)),
+        scaling: Scaling::IMAGENET,
         network: Borrowed("vgg16 (StyleGAN)"),
-        output: Borrowed("fc2"),
+        output: Borrowed("fc2 after ReLU"),
         dim: 4096,
         ..Self::EDM_FID
+    };
+
+    /// The features of precision and recall in torch-fidelity, extractor `vgg16`, output `fc2_relu`: as
+    /// [`Recipe::STYLE_GAN_VGG16`] with torchvision's weights.
+    pub const TORCH_FIDELITY_VGG16: Self = Self {
+        name: Borrowed("torch-fidelity VGG16"),
+        distance: [
+            Borrowed("Fréchet distance of VGG16's features (torch-fidelity)"),
+            Borrowed("VGG-FD"),
+        ],
+        bytes: ByteRule::PilFloat,
+        network: Borrowed("vgg16 (torchvision)"),
+        ..Self::STYLE_GAN_VGG16
     };
 
     /// dgm-eval's FD-DINOv2: ViT-L/14, Pillow's bicubic resizing of bytes.
@@ -124,6 +142,7 @@ impl Recipe {
         Self::CLEAN_FID,
         Self::INCEPTION_SCORE,
         Self::STYLE_GAN_VGG16,
+        Self::TORCH_FIDELITY_VGG16,
         Self::FD_DINOV2,
         Self::CMMD,
     ];

@@ -1,7 +1,7 @@
 //! What a container holds, by name.
 
 use crate::Problem;
-use crate::pickle::{Heap, Object, Value};
+use crate::pickle::{Heap, Object, Value, is_script};
 use std::collections::HashSet;
 
 const PARAMETERS: &str = "_parameters";
@@ -9,14 +9,19 @@ const BUFFERS: &str = "_buffers";
 const NON_PERSISTENT: &str = "_non_persistent_buffers_set";
 const MODULES: &str = "_modules";
 
-/// Whether an object is a layer or network: its attributes have the entries that PyTorch gives every module.
+/// Whether an object is a layer or network: its attributes have the entries that PyTorch gives every module, or it is of
+/// TorchScript, which keeps tensors and modules among the attributes.
 pub(super) fn is_module(heap: &Heap, object: &Object) -> bool {
-    matches!(object, Object::Instance { state, .. }
-        if [PARAMETERS, BUFFERS, MODULES].iter().all(|key| heap.entry(*state, key).is_some()))
+    matches!(object, Object::Instance { class, state }
+        if is_script(class) || has_module_entries(heap, *state))
+}
+
+fn has_module_entries(heap: &Heap, state: Value) -> bool {
+    [PARAMETERS, BUFFERS, MODULES].iter().all(|key| heap.entry(state, key).is_some())
 }
 
 /// The values in a container and their keys, in order. Lists count their positions. Of a module it is what its state dict
-/// has: parameters, persistent buffers, then modules.
+/// has: parameters, persistent buffers, then modules; a module of TorchScript does not say which is which.
 pub(super) fn children<'h>(
     heap: &'h Heap,
     object: &'h Object,
@@ -25,7 +30,7 @@ pub(super) fn children<'h>(
         Object::Dict(pairs) => Box::new(pairs.iter().map(|&(key, value)| (Key::Value(key), value))),
         Object::List(values) => Box::new(positions(values)),
         Object::Tuple(values) => Box::new(positions(values)),
-        Object::Instance { state, .. } if is_module(heap, object) => {
+        Object::Instance { state, .. } if has_module_entries(heap, *state) => {
             Box::new(state_dict(heap, *state))
         }
         Object::Instance { state, .. } => {

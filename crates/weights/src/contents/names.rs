@@ -33,7 +33,11 @@ pub(crate) fn names(root: &Root, limits: Limits) -> Result<Names, Problem> {
         names: Names::default(),
     };
     walk.visit("", root.root)?;
-    if walk.names.tensors.is_empty() { Err(Problem::NoTensors) } else { Ok(walk.names) }
+    match (walk.names.tensors.len(), root.constants) {
+        (0, 0) => Err(Problem::NoTensors),
+        (0, n) => Err(Problem::OnlyConstants(n)),
+        _ => Ok(walk.names),
+    }
 }
 
 struct Walk<'h> {
@@ -76,6 +80,11 @@ impl Walk<'_> {
         }
         if self.above.len() == self.limits.depth {
             return Err(Problem::TooDeep { name: name.into(), limit: self.limits.depth });
+        }
+        if let Object::Instance { class, state } = container
+            && self.heap.pairs(*state).is_none()
+        {
+            return Err(Problem::OwnState { name: name.into(), class: class.to_string() });
         }
         self.charge(name.len() + size_of::<Entry>())?;
         self.record(name, id, container);

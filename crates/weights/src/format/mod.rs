@@ -5,7 +5,7 @@ pub(crate) mod safetensors;
 mod torch_legacy;
 mod torch_zip;
 
-use crate::pickle::{Heap, Value, legacy};
+use crate::pickle::{Heap, Object, Value, is_script, legacy};
 use crate::source::Source;
 use crate::{Limits, Problem};
 use std::ffi::OsStr;
@@ -18,6 +18,11 @@ pub enum Format {
     Safetensors,
     /// An archive of a pickle and raw storages, PyTorch 1.6 and later (`.pt`, `.pth`, `.bin`, `.ckpt`).
     TorchZip,
+    /// An archive of a module with its code, `torch.jit.save` since PyTorch 1.4 (`.pt`, `.ts`). The code is left unread.
+    ///
+    /// Names are those of the attributes: `layers.conv.weight`. The file does not say which tensors the state dict would
+    /// leave out, so that all attributes that are tensors count; constants of the code have no names and do not.
+    TorchScript,
     /// Pickles and raw storages in a row, PyTorch before 1.6.
     TorchLegacy,
     /// One pickle that holds its storages as byte strings: EDM and its descendants (`.pkl`).
@@ -29,7 +34,8 @@ pub enum Format {
 const OLD_PICKLES: &[u8] = b"(c]}";
 
 impl Format {
-    /// Finds out the format from the first bytes; a file called `*.safetensors` is taken at its word.
+    /// Finds out the format from the first bytes; a file called `*.safetensors` is taken at its word. What an archive holds
+    /// is seen when it is [read](Self::read_object).
     pub(crate) fn detect(source: &Source) -> Result<Self, Problem> {
         let start: [u8; 16] = source.start()?;
         let is_named = source.path().extension() == Some(OsStr::new("safetensors"));
@@ -52,12 +58,15 @@ impl Format {
     /// The object that a file of a pickle format describes.
     pub(crate) fn read_object(self, source: &Source, limits: Limits) -> Result<Root, Problem> {
         let mut heap = Heap::new(limits);
-        let root = match self {
+        let (root, constants) = match self {
             Self::TorchZip => torch_zip::read(source, &mut heap)?,
-            Self::TorchLegacy => torch_legacy::read(source, &mut heap)?,
-            _ => plain_pickle::read(source, &mut heap)?,
+            Self::TorchLegacy => (torch_legacy::read(source, &mut heap)?, 0),
+            _ => (plain_pickle::read(source, &mut heap)?, 0),
         };
-        Ok(Root { heap, root })
+        let is_script =
+            matches!(heap.get(root), Some(Object::Instance { class, .. }) if is_script(class));
+        let format = if is_script { Self::TorchScript } else { self };
+        Ok(Root { heap, root, constants, format })
     }
 }
 
@@ -66,4 +75,7 @@ impl Format {
 pub(crate) struct Root {
     pub(crate) heap: Heap,
     pub(crate) root: Value,
+    /// Tensors in the code of TorchScript.
+    pub(crate) constants: usize,
+    pub(crate) format: Format,
 }

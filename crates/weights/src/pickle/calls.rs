@@ -1,5 +1,6 @@
 //! What calls would return.
 
+use super::globals::is_script;
 use super::opcode as op;
 use super::{Fault, Global, Machine, Object, Value};
 
@@ -34,8 +35,12 @@ impl Machine<'_, '_> {
 
     /// The result of `function(*arguments)`.
     fn reduce(&mut self, function: Value, arguments: Value) -> Result<Value, Fault> {
+        let called = self.function(function)?;
+        if matches!(&called, Global::Class(class) if is_script(class)) {
+            return Ok(arguments); // a member of an enumeration, for which TorchScript writes its value
+        }
         let values = self.arguments(arguments)?;
-        match (self.function(function)?, &values[..]) {
+        match (called, &values[..]) {
             (Global::Dict, []) | (Global::DefaultDict, [_]) => {
                 self.heap.add(Object::Dict(Vec::new()))
             }
@@ -48,6 +53,8 @@ impl Machine<'_, '_> {
             (Global::Device, &[kind, ref index @ ..]) => self.device(kind, index),
             (Global::RebuildTensor, values) => self.tensor(values),
             (Global::RebuildParameter, &[tensor, _, _]) => self.parameter(tensor),
+            (Global::Typed, &[value] | &[value, _]) => Ok(value),
+            (Global::Complex, &[_, _]) => Ok(arguments),
             (Global::LoadFromBytes, &[bytes]) => self.embedded_storage(bytes),
             (Global::Persistent, &[meta]) => self.persistent_object(meta),
             (Global::NumPyType, &[code, ..]) => self.numpy_type(code),
@@ -160,12 +167,16 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// Gives an object its attributes. Those of dictionaries (such as the versions that PyTorch adds) are left out.
+    /// Gives an object its attributes. Those of dictionaries (such as the versions that PyTorch adds) are left out. An
+    /// object of TorchScript may save itself as something else than attributes.
     fn build(&mut self, target: Value, state: Value) -> Result<(), Fault> {
         if matches!(self.heap.get(target), Some(Object::NumPyType { .. })) {
             return self.numpy_byte_order(target, state);
         }
-        let attributes = self.attributes(state);
+        let attributes = match self.heap.get(target) {
+            Some(Object::Instance { class, .. }) if is_script(class) => Ok(state),
+            _ => self.attributes(state),
+        };
         match self.heap.get_mut(target) {
             Some(Object::Dict(_)) => Ok(()),
             Some(Object::Instance { state, .. }) => {
@@ -194,6 +205,10 @@ mod tests {
             (b"ctorch\ndevice\nU\x03cpu\x85R.", "'cpu'"),
             (b"c_codecs\nencode\nX\x03\0\0\0a\xc3\xbfU\x06latin1\x86R.", "Blob([97, 255])"),
             (b"c__builtin__\nbytes\n)R.", "Blob([])"),
+            (b"ctorch.jit._pickle\nbuild_intlist\n](K\x01K\x02e\x85R.", "[Int(1) Int(2)]"),
+            (b"ctorch.jit._pickle\nrestore_type_tag\n}U\x01t\x86R.", "{}"),
+            (b"cbuiltins\ncomplex\nK\x01K\x02\x86R.", "(Int(1) Int(2))"),
+            (b"c__torch__\nColor\nK\x02R.", "Int(2)"),
             (b"\x8c\x05torch\x8c\x05int64\x93.", "Global(Dtype(I64))"),
         ] {
             assert_eq!(run(pickle).unwrap(), shown);
@@ -208,6 +223,10 @@ mod tests {
         let call = b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n";
         let object = [&call[..], meta, b"\x85R."].concat();
         assert_eq!(run(&object).unwrap(), "<Net {'a':None}>");
+        let script = b"c__torch__.net\nNet\n)\x81}U\x01aNsb.";
+        assert_eq!(run(script).unwrap(), "<__torch__.net.Net {'a':None}>");
+        let own = b"c__torch__.net\nNet\n)\x81K\x07\x85b.";
+        assert_eq!(run(own).unwrap(), "<__torch__.net.Net (Int(7))>");
     }
 
     #[test]

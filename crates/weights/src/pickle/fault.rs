@@ -32,6 +32,15 @@ pub enum Fault {
         /// The name within it.
         name: String,
     },
+    /// A class of TorchScript whose objects are written by C++ code.
+    #[error(
+        "holds an object of the C++ class `{0}`, whose contents PyTorch alone understands (quantized layers are such \
+         objects); save the module before it is quantized, or its tensors alone"
+    )]
+    NativeClass(String),
+    /// A tensor that is no array of numbers.
+    #[error("a {0} tensor is not read; convert it to a dense one in PyTorch and save that")]
+    TensorKind(&'static str),
     /// Something used as what it is not.
     #[error("expected {expected}, found {found}")]
     Expected {

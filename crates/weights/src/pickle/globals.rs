@@ -23,6 +23,10 @@ pub(crate) enum Global {
     RebuildTensor,
     RebuildParameter,
     LoadFromBytes,
+    /// `torch.jit._pickle`: what a list or dictionary of one type is wrapped in.
+    Typed,
+    /// `complex`: two floats.
+    Complex,
     /// The constructor of objects that carry their source text.
     Persistent,
     NumPyScalar,
@@ -52,6 +56,12 @@ const TABLE: &[(&str, &str, Global)] = &[
     ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
     ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
     ("torch.storage", "_load_from_bytes", Global::LoadFromBytes),
+    ("torch.jit._pickle", "build_intlist", Global::Typed),
+    ("torch.jit._pickle", "build_doublelist", Global::Typed),
+    ("torch.jit._pickle", "build_boollist", Global::Typed),
+    ("torch.jit._pickle", "build_tensorlist", Global::Typed),
+    ("torch.jit._pickle", "restore_type_tag", Global::Typed),
+    ("builtins", "complex", Global::Complex),
     ("torch_utils.persistence", "_reconstruct_persistent_obj", Global::Persistent),
     ("numpy.core.multiarray", "scalar", Global::NumPyScalar),
     ("numpy._core.multiarray", "scalar", Global::NumPyScalar),
@@ -63,6 +73,25 @@ const CLASSES: &[(&str, &str)] = &[("argparse", "Namespace"), ("types", "SimpleN
 
 /// Where the layers of `torch.nn` live. Their objects are attributes, too; none of their code is needed.
 const LAYERS: &str = "torch.nn.modules.";
+
+/// Where the classes of TorchScript live. Their code lies beside the pickle and is left unread.
+const SCRIPT: &str = "__torch__";
+
+/// Where TorchScript has classes that are written in C++ and pack their data in a way of their own.
+const NATIVE: &str = "__torch__.torch.classes.";
+
+/// Functions of `torch._utils` that make tensors of kinds that are not read.
+const KINDS: &[(&str, &str)] = &[
+    ("_rebuild_qtensor", "quantized"),
+    ("_rebuild_sparse_tensor", "sparse"),
+    ("_rebuild_sparse_csr_tensor", "sparse"),
+    ("_rebuild_nested_tensor", "nested"),
+];
+
+/// Whether a class is one of TorchScript.
+pub(crate) fn is_script(class: &str) -> bool {
+    class.strip_prefix(SCRIPT).is_some_and(|rest| rest.starts_with('.'))
+}
 
 impl Global {
     /// What `module.name` stands for.
@@ -76,8 +105,16 @@ impl Global {
                 return Ok(known);
             }
         }
-        if module.starts_with(LAYERS) || CLASSES.contains(&(module, name)) {
-            return Ok(Self::Class(format!("{module}.{name}").into()));
+        let class = format!("{module}.{name}");
+        if class.starts_with(NATIVE) {
+            return Err(Fault::NativeClass(class));
+        }
+        if is_script(&class) || module.starts_with(LAYERS) || CLASSES.contains(&(module, name)) {
+            return Ok(Self::Class(class.into()));
+        }
+        if let Some((_, kind)) = KINDS.iter().find(|row| module == "torch._utils" && row.0 == name)
+        {
+            return Err(Fault::TensorKind(kind));
         }
         Err(Fault::RefusedGlobal { module: module.into(), name: name.into() })
     }
@@ -109,6 +146,8 @@ mod tests {
         assert_eq!(Global::find("collections", "OrderedDict").unwrap(), Global::Dict);
         let class = Global::find("torch.nn.modules.container", "ModuleDict").unwrap();
         assert_eq!(class, Global::Class("torch.nn.modules.container.ModuleDict".into()));
+        let class = Global::find("__torch__", "Net").unwrap();
+        assert_eq!(class, Global::Class("__torch__.Net".into()));
     }
 
     #[test]
@@ -123,11 +162,14 @@ mod tests {
             ("torch", "Storage"),
             ("torch.nn.modules", "x"),
             ("torch.hub", "load"),
-            ("__torch__.torch_utils", "Net"),
+            ("__torch__2", "Net"),
+            ("__torch__.torch.classes.quantized", "LinearPackedParamsBase"),
             ("numpy", "load"),
         ] {
             let error = Global::find(module, name).unwrap_err().to_string();
             assert!(error.contains(&format!("`{module}.{name}`")), "{error}");
         }
+        let quantized = Global::find("torch._utils", "_rebuild_qtensor").unwrap_err();
+        assert!(quantized.to_string().starts_with("a quantized tensor"), "{quantized}");
     }
 }

@@ -24,7 +24,7 @@ mod tensors;
 mod trial;
 
 pub use fault::Fault;
-pub(crate) use globals::Global;
+pub(crate) use globals::{Global, is_script};
 pub(crate) use heap::{Heap, Id, Object, Storage, Value};
 pub(crate) use input::Input;
 pub(crate) use machine::{Keys, Machine};

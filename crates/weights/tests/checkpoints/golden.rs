@@ -12,7 +12,7 @@ use weights::Checkpoint;
 /// Every file with a twin, and the twin.
 fn pairs(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
     let mut pairs = Vec::new();
-    for part in ["pytorch", "edm", "hostile"] {
+    for part in ["pytorch", "torchscript", "edm", "hostile"] {
         for entry in fs::read_dir(folder.join(part)).unwrap() {
             let path = entry.unwrap().path();
             let (stem, extension) =
@@ -42,7 +42,7 @@ fn case(twin: &[u8]) -> Map<String, Value> {
 fn every_file_reads_as_its_twin() {
     let folder = folder();
     let pairs = pairs(&folder);
-    assert!(pairs.len() >= 10, "{pairs:?}");
+    assert!(pairs.len() >= 12, "{pairs:?}");
     for (path, twin) in pairs {
         let twin = fs::read(&twin).unwrap();
         let expected = SafeTensors::deserialize(&twin).unwrap();

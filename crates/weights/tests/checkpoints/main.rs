@@ -7,3 +7,4 @@ mod formats;
 mod golden;
 mod random;
 mod refusals;
+mod torchscript;
