@@ -1,6 +1,8 @@
 //! The features of named recipes, from published files.
 
-use crate::{DinoV2, DinoV2Config, DinoV2Size, Error, Inception, Result, WeightFile};
+use crate::{
+    DinoV2, DinoV2Config, DinoV2Size, Error, Inception, LeNet, LeNetOutput, Result, WeightFile,
+};
 use metrics::{Recipe, RecipeFeatures};
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -65,7 +67,19 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
             let network = DinoV2::open(file, &config, device)?;
             Box::new(move |pixels| Ok(network.forward(&pixels.to_device(device), &[]).class))
         }
-        _ => return Err(no_network(&recipe)),
+        _ => match LeNet::of_recipe(&recipe, file, device) {
+            Some(found) => {
+                let (lenet, output) = found?;
+                Box::new(move |pixels| {
+                    let features = lenet.features(&pixels.to_device(device));
+                    Ok(match output {
+                        LeNetOutput::Features => features,
+                        LeNetOutput::Logits => lenet.logits(&features),
+                    })
+                })
+            }
+            None => return Err(no_network(&recipe)),
+        },
     };
     Ok(RecipeFeatures::new(recipe, network))
 }
@@ -109,6 +123,38 @@ mod tests {
         let bytes = Recipe::INCEPTION_SCORE.bytes.encode(&images);
         let logits = open(Recipe::INCEPTION_SCORE).features_of_bytes(&bytes).unwrap();
         assert_eq!(logits.size(), [3, 1008]);
+    }
+
+    #[test]
+    fn a_trained_network_is_known_by_its_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lenet.safetensors");
+        let mut noise = diffusion_core::Noise::new(3);
+        let [network, other] = [(); 2].map(|()| LeNet::new(10, &mut noise, Device::Cpu));
+        network.parameters().save(&path, &BTreeMap::new()).unwrap();
+        let images = noise.uniform(&[5, 1, 28, 28]) * 2.0 - 1.0;
+        for (output, dim) in [(LeNetOutput::Features, 84), (LeNetOutput::Logits, 10)] {
+            let recipe = network.recipe(output);
+            let extractor = recipe_features(recipe.clone(), &path, Device::Cpu).unwrap();
+            let bytes = recipe.bytes.encode(&images);
+            let features = network.features(&(bytes.to_kind(tch::Kind::Float) / 127.5 - 1.0));
+            let expected = match output {
+                LeNetOutput::Features => features,
+                LeNetOutput::Logits => network.logits(&features),
+            };
+            let found = extractor.features_of_bytes(&bytes).unwrap();
+            assert_eq!(found.size(), [5, dim]);
+            assert!((found - expected.detach()).abs().max().double_value(&[]) < 1e-5);
+
+            let foreign = other.recipe(output);
+            assert!(recipe.require_same(&foreign).is_err());
+            let error = recipe_features(foreign, &path, Device::Cpu).err().unwrap();
+            let text = error.to_string();
+            assert!(
+                text.contains(&network.checksum()) && text.contains(&other.checksum()),
+                "{text}"
+            );
+        }
     }
 
     #[test]
