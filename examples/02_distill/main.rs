@@ -16,7 +16,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for people
 
+mod evaluation;
 mod job;
+mod outcome;
 mod settings;
 
 use anyhow::Result;

@@ -72,8 +72,11 @@ pub(crate) struct Trained {
 fn main() -> Result<()> {
     process::tune_allocator();
     process::set_threads(1); // sums in another order are other sums
-    let trained = run(&Args::parse())?;
-    println!("\n{}", table(&trained.reports));
+    let args = Args::parse();
+    let Trained { network, accuracy, reports } = run(&args)?;
+    println!("\n{}", table(&reports));
+    let (percent, checksum) = (100.0 * accuracy, network.checksum());
+    println!("{}: {percent:.2} % of the test images, checksum {checksum}", args.out.display());
     Ok(())
 }
 
@@ -84,9 +87,10 @@ pub(crate) fn run(args: &Args) -> Result<Trained> {
         let size = (args.size > 0).then_some(args.size);
         open(&args.data, &OpenOptions { size, split, ..OpenOptions::default() })
     };
-    let (training, testing) = (source(Split::Train)?, source(Split::Test)?);
+    let training = source(Split::Train)?;
     let classes = training.classes() as i64;
     ensure!(classes > 1, "{} has no classes to tell apart", args.data.display());
+    let testing = source(Split::Test)?;
     let mut noise = Noise::new(args.seed).stream("classifier");
     let network = LeNet::new(classes, &mut noise, Device::Cpu);
     let limit = if args.images == 0 { usize::MAX } else { args.images };
@@ -108,7 +112,6 @@ pub(crate) fn run(args: &Args) -> Result<Trained> {
 
 /// Writes the weights with what decided them.
 fn save(args: &Args, network: &LeNet, images: usize, accuracy: f64) -> Result<()> {
-    let (checksum, out) = (network.checksum(), args.out.display());
     let recipe = serde_json::json!({
         "data": args.data,
         "size": args.size,
@@ -118,13 +121,9 @@ fn save(args: &Args, network: &LeNet, images: usize, accuracy: f64) -> Result<()
         "learning_rate": args.lr,
         "seed": args.seed,
         "test_accuracy": accuracy,
-        "checksum": checksum,
+        "checksum": network.checksum(),
     });
     let metadata = BTreeMap::from([("classifier".to_owned(), recipe.to_string())]);
-    network
-        .parameters()
-        .save(&args.out, &metadata)
-        .with_context(|| format!("cannot write {out}"))?;
-    println!("wrote {out}, checksum {checksum}");
-    Ok(())
+    let saved = network.parameters().save(&args.out, &metadata);
+    saved.with_context(|| format!("cannot write {}", args.out.display()))
 }

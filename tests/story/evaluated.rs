@@ -2,11 +2,11 @@
 
 use crate::tiny::{BATCH, CLASSES, SIZE, build, config, pictures, plain_config, trainer};
 use crate::toy::Toy;
-use crate::watch::{Notices, Recorder};
+use crate::watch::{Notices, Recorder, on_tick};
 use fewstep::datasets::{Shapes, images};
 use fewstep::distill_losses::MethodInfo;
-use fewstep::distill_trainer::Manifest;
 use fewstep::distill_trainer::observer::{Evaluate, MeasureError};
+use fewstep::distill_trainer::{Flow, Manifest, Tick};
 use fewstep::metrics::Evaluation;
 use fewstep::prelude::*;
 use std::collections::BTreeMap;
@@ -56,36 +56,35 @@ fn evaluating_changes_no_bit_of_a_run() {
     }
 }
 
-/// The steps at which was measured, and the values, over a run in two parts.
-fn measured(n_steps: [usize; 2]) -> Vec<(u64, u64)> {
+/// The steps at which was measured, and the values, over a run of eight steps that is stopped after some and resumed.
+fn measured(stop_after: u64) -> Vec<(u64, u64)> {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Recorder::default();
-    for n_steps in n_steps {
+    for stop_after in [stop_after, 8] {
+        let stop = move |tick: &Tick, _: &dyn Generator| {
+            Ok(if tick.progress.step == stop_after { Flow::Stop } else { Flow::Continue })
+        };
         let evaluate = Evaluate::new(distances()).every_kimg(3.0 * KIMG_OF_A_STEP);
-        let config =
-            TrainConfig { kimg: n_steps as f64 * KIMG_OF_A_STEP, ..config(&METHODS[0], 8) };
-        let mut trainer = trainer(build(&METHODS[0]), config, folder.path())
+        let mut trainer = trainer(build(&METHODS[0]), config(&METHODS[0], 8), folder.path())
             .observe(recorder.clone())
-            .observe(evaluate);
+            .observe(evaluate)
+            .observe(on_tick(stop));
         let mut data = pictures();
         trainer.resume(&mut data).unwrap();
         trainer.run(&mut data).unwrap();
     }
-    let measured = |tick: &fewstep::distill_trainer::Tick| {
-        Some((tick.progress.step, tick.metrics.get("random-FD")?.to_bits()))
-    };
+    let measured =
+        |tick: &Tick| Some((tick.progress.step, tick.metrics.get("random-FD")?.to_bits()));
     recorder.ticks().iter().filter_map(measured).collect()
 }
 
 #[test]
 fn a_resumed_run_is_evaluated_when_it_would_have_been() {
-    let whole = measured([8, 8]);
-    let steps = |measured: &[(u64, u64)]| -> Vec<u64> { measured.iter().map(|m| m.0).collect() };
-    assert_eq!(steps(&whole), [1, 3, 6, 8]);
-    let parts = measured([4, 8]);
-    assert_eq!(steps(&parts), [1, 3, 4, 6, 8], "the last step of the first part is measured, too");
-    for value in &whole {
-        assert!(parts.contains(value), "{value:?} is not among {parts:?}");
+    let whole = measured(8);
+    let steps: Vec<u64> = whole.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [1, 3, 6, 8]);
+    for stop_after in [2, 3, 4, 5, 6] {
+        assert_eq!(measured(stop_after), whole, "stopped after step {stop_after}");
     }
 }
 
