@@ -31,7 +31,7 @@ const HIDDEN: i64 = 84;
 /// Into the images; into the weights unless they were read from a file.
 ///
 /// # Source
-/// `LeCun` et al. 1998, "Gradient-based learning applied to document recognition", the network LeNet-5, with ReLU and maxima
+/// `LeCun` et al. 1998, "Gradient-based learning applied to document recognition", the network `LeNet-5`, with `ReLU` and maxima
 /// in place of sigmoids and means, and all connections.
 ///
 /// # Example
