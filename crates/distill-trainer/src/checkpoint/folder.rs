@@ -73,15 +73,14 @@ impl CheckpointFolder {
     }
 
     /// The best of the checkpoints that are there by the first metric that the best are kept by, and its value. None if
-    /// there is no such metric, or no checkpoint has a value.
+    /// there is no such metric, or no checkpoint has a value; one whose manifest cannot be read has none.
     ///
     /// # Errors
-    /// [`Error::Folder`] if the folder cannot be read, and those of [`Manifest::read`].
+    /// [`Error::Folder`] if the folder cannot be read.
     pub fn best(&self) -> Result<Option<(PathBuf, f64)>> {
         let Some(criterion) = self.best.first() else { return Ok(None) };
         let mut folders = self.folders(STEP)?;
-        let metrics = folders.iter().map(|folder| Ok(Manifest::read(folder)?.metrics));
-        let metrics = metrics.collect::<Result<Vec<_>>>()?;
+        let metrics: Vec<Metrics> = folders.iter().map(|folder| metrics_of(folder)).collect();
         let chosen = criterion.choose(&metrics).first().copied();
         let value = |index: usize| metrics[index][&criterion.metric];
         Ok(chosen.map(|index| (folders.swap_remove(index), value(index))))
@@ -171,7 +170,7 @@ impl CheckpointFolder {
             self.folders(STEP)?.into_iter().partition(|folder| folder.as_path() <= written);
         let metrics = |folder: &PathBuf| match self.best[..] {
             [] => Metrics::new(), // nobody asks for them
-            _ => Manifest::read(folder).map(|manifest| manifest.metrics).unwrap_or_default(),
+            _ => metrics_of(folder),
         };
         let metrics: Vec<Metrics> = kept.iter().map(metrics).collect();
         let staying = survivors(&metrics, self.keep, &self.best);
@@ -183,6 +182,11 @@ impl CheckpointFolder {
         }
         Ok(())
     }
+}
+
+/// What the checkpoint in `folder` can be judged by; nothing if that cannot be read.
+fn metrics_of(folder: &Path) -> Metrics {
+    Manifest::read(folder).map(|manifest| manifest.metrics).unwrap_or_default()
 }
 
 /// Removes a folder if it is there.
