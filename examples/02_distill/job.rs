@@ -1,45 +1,45 @@
-//! The two runs and the comparison at their end.
+//! The two runs.
 
+use super::evaluation::{EvaluationSettings, Watch};
 use super::settings::{Action, Flags, Settings, small_network, take};
 use anyhow::{Context, Result, ensure};
 use fewstep::datasets::{self, Color, ImageSource, Loader, OpenOptions, hold_out, images};
 use fewstep::diffusion_core::tensor_file;
-use fewstep::diffusion_schedule::{Edm, Euler, OdeSampler};
+use fewstep::diffusion_schedule::Edm;
 use fewstep::distill_losses::MethodInfo;
-use fewstep::distill_trainer::observer::{
-    Console, JsonLines, LossCurves, SampleGrid, TensorBoard, write_grid,
-};
-use fewstep::distill_trainer::{Manifest, Precision, Resume, settings};
+use fewstep::distill_trainer::observer::{Console, JsonLines, LossCurves, SampleGrid, TensorBoard};
+use fewstep::distill_trainer::{Better, Manifest, Precision, Resume, settings};
 use fewstep::libtorch_ext::distributed::World;
-use fewstep::metrics::{Evaluation, table};
 use fewstep::prelude::*;
 use fewstep::unet::Architecture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One of the two runs.
-struct Phase<'a> {
+pub(super) struct Phase<'a> {
     entry: &'static MethodInfo,
     ingredients: Ingredients<'a>,
     options: toml::Table,
     run: &'a TrainConfig,
-    folder: &'static str,
+    pub(super) folder: &'static str,
+    /// By which metric checkpoints are kept.
+    pub(super) best: Option<(&'a str, Better)>,
 }
 
 pub(crate) struct Job {
     pub(crate) settings: Settings,
     pub(crate) action: Action,
     entry: &'static MethodInfo,
-    device: Device,
-    world: World,
+    pub(super) device: Device,
+    pub(super) world: World,
     interrupt: Interrupt,
-    training: Arc<dyn ImageSource>,
-    held_out: Arc<dyn ImageSource>,
+    pub(super) training: Arc<dyn ImageSource>,
+    pub(super) held_out: Arc<dyn ImageSource>,
 }
 
 impl Job {
     pub(crate) fn new(mut layers: toml::Table, action: Action) -> Result<Self> {
-        let tables = ["network", "teacher_run", "student_run", "options"];
+        let tables = ["network", "teacher_run", "student_run", "options", "evaluation"];
         let mut tables: toml::Table =
             tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
         let mut flags: Flags = layers.try_into().context("in the settings")?;
@@ -83,7 +83,13 @@ impl Job {
             Ok(fixed)
         };
         let teacher_run = take(&mut tables, "teacher_run", &run("teacher", flags.teacher_kimg)?)?;
-        let student_run = take(&mut tables, "student_run", &run(&flags.method, flags.kimg)?)?;
+        let evaluation = take(&mut tables, "evaluation", &EvaluationSettings::default())?;
+        evaluation.check()?;
+        let mut student_run = run(&flags.method, flags.kimg)?;
+        if !evaluation.keep_best.is_empty() {
+            student_run.checkpoint_kimg = evaluation.every_kimg; // what was measured can be kept
+        }
+        let student_run = take(&mut tables, "student_run", &student_run)?;
         let mut options = (entry.options)();
         if flags.schedule_kimg <= 0.0 {
             let begun_with = begun_with(&flags.out, &action.resume)?;
@@ -97,7 +103,7 @@ impl Job {
         }
         let options = take(&mut tables, "options", &options)?;
         let (training, held_out) = hold_out(data, n_held_out)?;
-        let settings = Settings { flags, network, teacher_run, student_run, options };
+        let settings = Settings { flags, network, teacher_run, student_run, options, evaluation };
         let interrupt = Interrupt::on_signals()?;
         Ok(Self { settings, action, entry, device, world, interrupt, training, held_out })
     }
@@ -110,14 +116,18 @@ impl Job {
             self.create_folder()?;
         }
         self.world.barrier()?;
+        let watch = self.watch()?; // what cannot be measured is found out before the training
+        let keep_by = self.settings.evaluation.keep_best.as_str();
         let (teacher, model) = match self.finished_teacher()? {
             Some(finished) => finished,
             None => {
                 let (fresh, model) = self.fresh_teacher()?;
-                self.run(&self.teacher_phase(&fresh)?, &model)?
+                self.run(&self.teacher_phase(&fresh)?, &model, None)?
             }
         };
-        let (student, model) = self.run(&self.student_phase(&teacher), &model)?;
+        let mut phase = self.student_phase(&teacher);
+        phase.best = watch.as_ref().and_then(|watch| watch.best.map(|better| (keep_by, better)));
+        let (student, model) = self.run(&phase, &model, watch)?;
         if self.world.is_first() { self.compare(&teacher, &student, &model) } else { Ok(()) }
     }
 
@@ -153,6 +163,21 @@ impl Job {
             println!("{plan}");
         }
         Ok(plan.check()?)
+    }
+
+    /// What measures the student while it learns, and what it says of real images.
+    fn watch(&self) -> Result<Option<Watch>> {
+        let Settings { evaluation, flags, .. } = &self.settings;
+        if evaluation.every_kimg <= 0.0 {
+            return Ok(None);
+        }
+        let n = self.held_out.len();
+        let (reference, real) = (images(&*self.held_out, 0..n)?, images(&*self.training, 0..n)?);
+        let watch = Watch::new(evaluation, &reference, &real, flags.batch as i64, self.device)?;
+        if self.world.is_first() {
+            println!("{n} training images: {}", watch.floor);
+        }
+        Ok(Some(watch))
     }
 
     /// A saved teacher: the one that was named, or the one that this run has trained already.
@@ -196,24 +221,32 @@ impl Job {
     fn teacher_phase<'a>(&'a self, fresh: &'a Network) -> Result<Phase<'a>> {
         let (entry, run) = (method("teacher")?, &self.settings.teacher_run);
         let (ingredients, options) = (Ingredients::train(fresh), (entry.options)());
-        Ok(Phase { entry, ingredients, options, run, folder: "teacher" })
+        Ok(Phase { entry, ingredients, options, run, folder: "teacher", best: None })
     }
 
     fn student_phase<'a>(&'a self, teacher: &'a Network) -> Phase<'a> {
         let Settings { student_run: run, options, .. } = &self.settings;
         let (ingredients, options) = (Ingredients::distill(teacher), options.clone());
-        Phase { entry: self.entry, ingredients, options, run, folder: "student" }
+        Phase { entry: self.entry, ingredients, options, run, folder: "student", best: None }
     }
 
     fn trainer(&self, phase: &Phase<'_>) -> Result<Trainer<Box<dyn Distiller>>> {
-        let Phase { entry, ingredients, options, run, folder } = phase;
-        let checkpoints = self.settings.flags.out.join(folder).join("checkpoints");
+        let Phase { entry, ingredients, options, run, .. } = phase;
         let method = (entry.build)(ingredients, options)?;
         Ok(Trainer::new(method, (*run).clone(), self.device)?
             .label(format!("{} on {}", entry.title, self.training.name()))
             .distributed(self.world.clone())?
-            .checkpoints(CheckpointFolder::at(checkpoints, 2))
+            .checkpoints(self.checkpoints(phase))
             .interrupted_by(self.interrupt.clone()))
+    }
+
+    pub(super) fn checkpoints(&self, phase: &Phase<'_>) -> CheckpointFolder {
+        let path = self.settings.flags.out.join(phase.folder).join("checkpoints");
+        let newest = CheckpointFolder::at(path, 2);
+        match phase.best {
+            Some((metric, better)) => newest.keep_best(metric, better, 1),
+            None => newest,
+        }
     }
 
     fn data(&self, phase: &Phase<'_>) -> Result<Loader> {
@@ -222,7 +255,12 @@ impl Job {
     }
 
     /// Runs a phase to its end and saves the averaged student.
-    fn run(&self, phase: &Phase<'_>, model: &ModelConfig) -> Result<(Network, ModelConfig)> {
+    fn run(
+        &self,
+        phase: &Phase<'_>,
+        model: &ModelConfig,
+        watch: Option<Watch>,
+    ) -> Result<(Network, ModelConfig)> {
         let out = self.settings.flags.out.join(phase.folder);
         let (c, h, w) = self.training.shape();
         let noise = Noise::new(phase.run.seed).stream("grid").on(self.device);
@@ -236,6 +274,10 @@ impl Job {
             .observe(JsonLines::create(out.join("log.jsonl"))?)
             .observe(LossCurves::new(out.join("curves.png")))
             .observe(TensorBoard::new(out.join("tensorboard")).with_samples(grid));
+        if let Some(watch) = watch {
+            let noise = Noise::new(phase.run.seed).stream("evaluation in training");
+            trainer = trainer.observe(watch.observer(&self.settings.evaluation, noise));
+        }
         let mut data = self.data(phase)?;
         let resumed = trainer.resume_by(&self.how_to_resume(phase)?, &mut data)?;
         for passed_over in resumed.passed_over {
@@ -255,14 +297,10 @@ impl Job {
             }
             std::process::exit(self.interrupt.exit_code());
         }
-        let _averages = trainer.averaged();
-        let network = trainer.method().network();
-        let model = model.for_student(network, trainer.method().sampler());
-        if self.world.is_first() {
-            unet::save(&out.join("model.safetensors"), network.parameters(), &model)?;
-        }
+        let finished = self.save(&trainer, model, &out.join("model.safetensors"))?;
+        self.save_best(phase, &mut trainer, &mut data, model)?;
         self.world.barrier()?;
-        Ok((network.twin(), model))
+        Ok(finished)
     }
 
     /// Which checkpoint a phase goes on from. A run that must be resumed may be resumed between its phases; a checkpoint
@@ -287,38 +325,6 @@ impl Job {
             },
             how => how.clone(),
         })
-    }
-
-    /// The table and the pictures.
-    fn compare(&self, teacher: &Network, student: &Network, model: &ModelConfig) -> Result<()> {
-        let Flags { out, batch, seed, .. } = &self.settings.flags;
-        let n = self.held_out.len();
-        let reference = images(&*self.held_out, 0..n)?;
-        let real = images(&*self.training, 0..n)?;
-        let mut evaluation = Evaluation::new(&reference, *batch as i64, self.device)?;
-        let mut reports = vec![evaluation.real("training images", &real.images)?];
-        let few = OdeSampler::<Euler> { steps: 5, ..OdeSampler::default() };
-        let one = model.sampler.clone().unwrap_or_default().build()?;
-        let generators: [(&str, Box<dyn Generator>); 3] = [
-            ("teacher", Box::new(Sampling::new(teacher, EdmSampler::default()))),
-            ("teacher_few_steps", Box::new(Sampling::new(teacher, few))),
-            ("student", Box::new(Sampling::new(student, one))),
-        ];
-        let shown = 80.min(n as i64);
-        write_grid(&out.join("real.png"), &reference.images.narrow(0, 0, shown), 10)?;
-        for (name, generator) in generators {
-            let noise = Noise::new(*seed).stream("evaluation").on(self.device);
-            let evaluated = evaluation.run(name, &*generator, n as i64, &noise)?;
-            write_grid(
-                &out.join(format!("{name}.png")),
-                &evaluated.images.narrow(0, 0, shown),
-                10,
-            )?;
-            reports.push(evaluated.report);
-        }
-        std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&reports)?)?;
-        println!("\n{}\neverything is in {}", table(&reports), out.display());
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Settings in layers.
 
+use super::evaluation::EvaluationSettings;
 use anyhow::{Context, Result};
 use clap::Parser;
 use fewstep::datasets::ImageSource;
@@ -12,8 +13,8 @@ use std::path::PathBuf;
 ///
 /// Settings come in layers: defaults, a TOML file (--config), flags, KEY=VALUE pairs. A key is a long flag with `_`
 /// for `-`, or belongs to one of these tables: `network.*` (the U-Net of a new teacher), `teacher_run.*` and
-/// `student_run.*` (learning rates, averages, ... of the two runs), `options.*` (the method's own). --print-config
-/// shows all keys with their values.
+/// `student_run.*` (learning rates, averages, ... of the two runs), `options.*` (the method's own), `evaluation.*` (how good
+/// the student is while it learns). --print-config shows all keys with their values.
 #[derive(Debug, Clone, Parser, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flags {
@@ -146,6 +147,7 @@ pub(crate) struct Settings {
     pub(crate) teacher_run: TrainConfig,
     pub(crate) student_run: TrainConfig,
     pub(crate) options: toml::Table,
+    pub(crate) evaluation: EvaluationSettings,
 }
 
 /// A U-Net that two cores can train: 32 channels, down to 8 pixels or so, with attention there.

@@ -5,6 +5,7 @@ use crate::tiny::{pictures, plain_config, trainer};
 use crate::toy::Toy;
 use crate::watch::Notices;
 use fewstep::diffusion_core::State;
+use fewstep::distill_trainer::observer::MeasureError;
 use fewstep::distill_trainer::{Better, Error, Flow, Manifest, Observer, Tick};
 use fewstep::prelude::*;
 use std::cell::Cell;
@@ -55,17 +56,17 @@ fn observers_find_their_state_by_name() {
     assert_eq!(observed(&["a", "a"], 4), [4, 2]);
 }
 
-/// Reports the step's distance from 3 as a metric.
-struct Distance(Option<f64>);
+/// Measures the step's distance from 3.
+pub(crate) struct Distance;
 
 impl Observer for Distance {
-    fn on_tick(&mut self, tick: &Tick, _student: &dyn Generator) -> Result<Flow, Error> {
-        self.0 = Some((tick.progress.step as f64 - 3.0).abs());
-        Ok(Flow::Continue)
-    }
-
-    fn metrics(&self) -> BTreeMap<String, f64> {
-        self.0.iter().map(|&value| ("distance".to_owned(), value)).collect()
+    fn measure(
+        &mut self,
+        tick: &Tick,
+        _student: &dyn Generator,
+    ) -> Result<BTreeMap<String, f64>, MeasureError> {
+        let distance = (tick.progress.step as f64 - 3.0).abs();
+        Ok([("distance".to_owned(), distance)].into())
     }
 }
 
@@ -78,7 +79,7 @@ fn the_best_checkpoint_outlives_newer_ones_and_a_resume() {
         let config = TrainConfig { checkpoint_kimg: 0.004, ..plain_config(n_steps) };
         let mut trainer = Trainer::new(Toy::new(), config, Device::Cpu)
             .unwrap()
-            .observe(Distance(None))
+            .observe(Distance)
             .checkpoints(checkpoints);
         let mut data = pictures();
         trainer.resume(&mut data).unwrap();

@@ -7,6 +7,7 @@ mod child;
 mod cuda_graphs;
 mod data_parallel;
 mod end_to_end;
+mod evaluated;
 mod faulty;
 #[cfg(target_os = "linux")]
 mod full_disk;

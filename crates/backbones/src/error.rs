@@ -135,6 +135,19 @@ pub enum Error {
     /// Unusable images or embeddings.
     #[error(transparent)]
     Metric(#[from] metrics::Error),
+    /// A file with other weights than those that a recipe names.
+    #[error(
+        "{} holds weights with the checksum {found}, not {expected} as the recipe says: values by other weights are not comparable",
+        path.display()
+    )]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// The checksum in the recipe.
+        expected: String,
+        /// That of the file's weights.
+        found: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Io {

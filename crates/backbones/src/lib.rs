@@ -8,6 +8,7 @@
 //! | [`DinoV2`] | Meta | FD-DINOv2 |
 //! | [`ClipImage`], [`ClipText`] | OpenAI, `OpenCLIP` | CMMD, [`ClipScore`] |
 //! | [`DeitBaseDistilled`], [`EfficientNetLite0`] | timm | projected discriminators |
+//! | [`LeNet`] | training it here | distances and agreement with labels on MNIST |
 //!
 //! Tensors have their published names, and files are read as they are published, by [`weights`]. All networks compute in
 //! `f32`, in evaluation mode. What is done to images before (resizing, scaling, rounding) is the recipe of a metric, and
@@ -19,6 +20,7 @@ mod clip;
 mod efficientnet_lite0;
 mod error;
 mod inception;
+mod lenet;
 mod lpips;
 mod recipe_features;
 mod tensors;
@@ -33,6 +35,7 @@ pub use clip::{
 pub use efficientnet_lite0::EfficientNetLite0;
 pub use error::{Error, Result};
 pub use inception::{Inception, InceptionBlocks};
+pub use lenet::{LeNet, LeNetOutput};
 pub use lpips::{Lpips, LpipsFlavor};
 pub use recipe_features::{PublishedFeatures, recipe_features, weight_file};
 pub use vgg16::{Pooling, Vgg16, Vgg16Variant};

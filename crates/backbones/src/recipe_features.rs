@@ -2,7 +2,7 @@
 
 use crate::{
     ClipImage, ClipImageConfig, ClipModel, DinoV2, DinoV2Config, DinoV2Size, Error, Inception,
-    Result, Vgg16, Vgg16Variant, WeightFile,
+    LeNet, LeNetOutput, Result, Vgg16, Vgg16Variant, WeightFile,
 };
 use metrics::{Recipe, RecipeFeatures};
 use std::path::Path;
@@ -85,7 +85,19 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
                 Ok(&embedding / embedding.norm_scalaropt_dim(2.0, [1i64], true))
             })
         }
-        _ => return Err(no_network(&recipe)),
+        _ => match LeNet::of_recipe(&recipe, file, device) {
+            Some(found) => {
+                let (lenet, output) = found?;
+                Box::new(move |pixels| {
+                    let features = lenet.features(&pixels.to_device(device));
+                    Ok(match output {
+                        LeNetOutput::Features => features,
+                        LeNetOutput::Logits => lenet.logits(&features),
+                    })
+                })
+            }
+            None => return Err(no_network(&recipe)),
+        },
     };
     Ok(RecipeFeatures::new(recipe, network))
 }
@@ -174,6 +186,35 @@ mod tests {
         let error = recipe_features(Recipe::CMMD, &path, Device::Cpu).err().unwrap();
         assert!(matches!(error, Error::OtherTower { image_size: 64, embedding: 16, .. }));
         assert!(error.to_string().contains("[336, 768]"), "{error}");
+    fn a_trained_network_is_known_by_its_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lenet.safetensors");
+        let mut noise = diffusion_core::Noise::new(3);
+        let [network, other] = [(); 2].map(|()| LeNet::new(10, &mut noise, Device::Cpu));
+        network.parameters().save(&path, &BTreeMap::new()).unwrap();
+        let images = noise.uniform(&[5, 1, 28, 28]) * 2.0 - 1.0;
+        for (output, dim) in [(LeNetOutput::Features, 84), (LeNetOutput::Logits, 10)] {
+            let recipe = network.recipe(output);
+            let extractor = recipe_features(recipe.clone(), &path, Device::Cpu).unwrap();
+            let bytes = recipe.bytes.encode(&images);
+            let features = network.features(&(bytes.to_kind(tch::Kind::Float) / 127.5 - 1.0));
+            let expected = match output {
+                LeNetOutput::Features => features,
+                LeNetOutput::Logits => network.logits(&features),
+            };
+            let found = extractor.features_of_bytes(&bytes).unwrap();
+            assert_eq!(found.size(), [5, dim]);
+            assert!((found - expected.detach()).abs().max().double_value(&[]) < 1e-5);
+
+            let foreign = other.recipe(output);
+            assert!(recipe.require_same(&foreign).is_err());
+            let error = recipe_features(foreign, &path, Device::Cpu).err().unwrap();
+            let text = error.to_string();
+            assert!(
+                text.contains(&network.checksum()) && text.contains(&other.checksum()),
+                "{text}"
+            );
+        }
     }
 
     #[test]

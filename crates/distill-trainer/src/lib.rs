@@ -31,6 +31,7 @@ pub mod plan;
 mod player_state;
 mod precision;
 mod recording;
+mod report;
 mod resume;
 mod run;
 mod save;

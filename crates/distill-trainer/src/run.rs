@@ -3,7 +3,7 @@
 use crate::observer::{Flow, Memory, RunInfo, Tick};
 use crate::player_state::PlayerState;
 use crate::step::GRAD_NORM;
-use crate::trainer::{averaged, device_name};
+use crate::trainer::device_name;
 use crate::{Directive, DistillMethod, Ema, EmaConfig, Error, Outcome, Result, Trainer};
 use diffusion_core::BatchSource;
 use std::collections::BTreeMap;
@@ -73,6 +73,7 @@ impl<M: DistillMethod> Trainer<M> {
                 }
             };
             let before = self.progress;
+            self.metrics.clear(); // those of weights that are about to change
             let directives = self.step(first, source)?;
             self.writer.check()?;
             let progress = self.progress;
@@ -82,7 +83,8 @@ impl<M: DistillMethod> Trainer<M> {
             let stop = directives.contains(&Directive::Stop);
             let interrupted = self.is_interrupted();
             let last = stop || interrupted || progress.images >= total;
-            let (tick_due, save_due) = (last || due(tick_images), last || due(checkpoint_images));
+            let save_due = last || due(checkpoint_images);
+            let tick_due = last || due(tick_images) || (save_due && self.judges_checkpoints());
             if tick_due || save_due {
                 self.non_finite.settle()?;
             }
@@ -144,38 +146,23 @@ impl<M: DistillMethod> Trainer<M> {
         let total_images = self.config.total_images();
         let before = self.progress.images.saturating_sub(self.config.batch as u64);
         let rate = |player: &PlayerState| player.learning_rate(before, total_images);
-        let tick = Tick {
+        let mut tick = Tick {
             progress: self.progress,
             total_images,
             elapsed_s,
             s_per_kimg,
             images_per_s: 1000.0 / s_per_kimg,
             terms,
+            metrics: BTreeMap::new(),
             grad_norm,
             learning_rate: self.players.iter().map(|p| (p.role.to_string(), rate(p))).collect(),
             memory: Memory::of(self.device),
             non_finite: self.non_finite.count(),
             last,
         };
-        let reported = self.report(&tick);
+        let reported = self.report(&mut tick);
         let flow = self.parallel.verdict(reported)?;
         self.note_metrics(&tick);
-        Ok(flow)
-    }
-
-    /// Shows the averaged student to the observers.
-    fn report(&mut self, tick: &Tick) -> Result<Flow> {
-        if self.observers.is_empty() {
-            return Ok(Flow::Continue);
-        }
-        let _averages = averaged(&self.players);
-        let student = self.method.student();
-        let mut flow = Flow::Continue;
-        for observer in &mut self.observers {
-            if observer.on_tick(tick, &*student)? == Flow::Stop {
-                flow = Flow::Stop;
-            }
-        }
         Ok(flow)
     }
 }

@@ -1,6 +1,6 @@
 //! Writing checkpoints out of a run.
 
-use crate::checkpoint::{self, Manifest, Snapshot};
+use crate::checkpoint::{self, CheckpointFolder, Manifest, Snapshot};
 use crate::data_parallel::PART;
 use crate::observer::Tick;
 use crate::{DistillMethod, Result, Trainer};
@@ -86,10 +86,14 @@ impl<M: DistillMethod> Trainer<M> {
         parts
     }
 
-    /// Remembers what checkpoints can be judged by: the logged scalars of a tick and what the observers report after it.
+    /// Whether some checkpoints are kept for being good.
+    pub(crate) fn judges_checkpoints(&self) -> bool {
+        self.checkpoints.as_ref().is_some_and(CheckpointFolder::keeps_best)
+    }
+
+    /// Remembers what a checkpoint of this step can be judged by: what a tick logs, and what was measured for it.
     pub(crate) fn note_metrics(&mut self, tick: &Tick) {
-        self.metrics.extend(tick.terms.clone());
-        self.metrics.extend(self.observers.iter().flat_map(|observer| observer.metrics()));
+        self.metrics = tick.terms.clone().into_iter().chain(tick.metrics.clone()).collect();
         self.metrics.retain(|_, value| value.is_finite()); // JSON has no others
     }
 

@@ -143,12 +143,12 @@ pub enum Error {
         /// How many rows there are.
         rows: i64,
     },
-    /// Images and texts that are no pairs.
-    #[error("{images} images and {texts} texts are no pairs")]
+    /// Images and texts, or labels, that are no pairs.
+    #[error("{images} images and {texts} texts or labels are no pairs")]
     Pairs {
         /// How many images there are.
         images: i64,
-        /// How many texts there are.
+        /// How many texts or labels there are.
         texts: i64,
     },
     /// A vector without a direction.

@@ -2,7 +2,7 @@
 
 use crate::latency::timed;
 use crate::{
-    Error, FeatureExtractor, FeatureSet, ImageShape, Latency, Measurement, Metric,
+    Classifier, Error, FeatureExtractor, FeatureSet, ImageShape, Latency, Measurement, Metric,
     PixelSlicedWasserstein, RandomConvFeatures, RandomFeatureFrechet, Report, Result, SetStatistic,
 };
 use diffusion_core::{Batch, Cond, Generator, Noise};
@@ -47,12 +47,13 @@ const N_DIRECTIONS: i64 = 256;
 /// # Ok::<(), metrics::Error>(())
 /// ```
 pub struct Evaluation<'a> {
-    reference: &'a Batch,
+    reference: Batch,
     shape: ImageShape,
     batch: i64,
     device: Device,
     metrics: Vec<Box<dyn Metric + 'a>>,
     comparisons: Vec<Comparison<'a>>,
+    classifiers: Vec<Classifier<Box<dyn FeatureExtractor + 'a>>>,
 }
 
 /// Features of the real images, and what is computed from them.
@@ -78,18 +79,19 @@ impl<'a> Evaluation<'a> {
     ///
     /// # Errors
     /// [`Error::NotPositive`] for `batch < 1`; what the two metrics report for unusable images.
-    pub fn new(reference: &'a Batch, batch: i64, device: Device) -> Result<Self> {
+    pub fn new(reference: &Batch, batch: i64, device: Device) -> Result<Self> {
         let net = RandomConvFeatures::new(device);
         let frechet = RandomFeatureFrechet::from_images(net, &reference.images, batch)?;
         let mut noise = Noise::new(DIRECTIONS_SEED);
         let sliced = PixelSlicedWasserstein::new(&reference.images, N_DIRECTIONS, &mut noise)?;
         Ok(Self {
-            reference,
+            reference: reference.narrow(0, reference.len()),
             shape: ImageShape::of(&reference.images)?,
             batch,
             device,
             metrics: vec![Box::new(frechet), Box::new(sliced)],
             comparisons: Vec::new(),
+            classifiers: Vec::new(),
         })
     }
 
@@ -136,6 +138,14 @@ impl<'a> Evaluation<'a> {
         Ok(self)
     }
 
+    /// The same evaluation with what a classifier says of the images: see [`Classifier`]. The features of `logits` are its
+    /// outputs before the softmax.
+    #[must_use]
+    pub fn with_classifier(mut self, logits: impl FeatureExtractor + 'a) -> Self {
+        self.classifiers.push(Classifier::new(Box::new(logits)));
+        self
+    }
+
     /// Generates `n` images and measures them.
     ///
     /// Latents, conditions and the sampler's own noise are streams of `noise`: equal `noise`, equal latents. The
@@ -170,7 +180,7 @@ impl<'a> Evaluation<'a> {
         }
         let images = Tensor::cat(&batches, 0);
         let latency = Some(self.summarize(n, &calls)?);
-        let measurements = self.measure(&images)?;
+        let measurements = self.measure(&images, &cond)?;
         let nfe = Some(generator.nfe());
         let report = Report { sampler: sampler.into(), nfe, n_images: n, latency, measurements };
         Ok(Evaluated { report, images, cond })
@@ -183,12 +193,20 @@ impl<'a> Evaluation<'a> {
     /// # Errors
     /// What the metrics report.
     pub fn real(&mut self, name: &str, images: &Tensor) -> Result<Report> {
-        let measurements = self.measure(images)?;
+        self.labeled(name, images, &Cond::none())
+    }
+
+    /// The same for real images whose labels are known, which a classifier is asked for.
+    ///
+    /// # Errors
+    /// What the metrics report.
+    pub fn labeled(&mut self, name: &str, images: &Tensor, cond: &Cond) -> Result<Report> {
+        let measurements = self.measure(images, cond)?;
         let n_images = images.size()[0];
         Ok(Report { sampler: name.into(), nfe: None, n_images, latency: None, measurements })
     }
 
-    fn measure(&mut self, images: &Tensor) -> Result<Vec<Measurement>> {
+    fn measure(&mut self, images: &Tensor, cond: &Cond) -> Result<Vec<Measurement>> {
         ImageShape::of(images)?;
         let mut measurements = Vec::with_capacity(self.metrics.len());
         for metric in &mut self.metrics {
@@ -203,6 +221,9 @@ impl<'a> Evaluation<'a> {
             for &statistic in statistics {
                 measurements.push(set.compare(real, statistic)?);
             }
+        }
+        for classifier in &self.classifiers {
+            measurements.extend(classifier.measure(images, cond.labels.as_ref(), self.batch)?);
         }
         Ok(measurements)
     }

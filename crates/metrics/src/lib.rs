@@ -13,6 +13,8 @@
 //!   images in files, refused if another recipe made them.
 //! - A [`FeatureSet`] keeps features, so that one pass of the network gives every [`SetStatistic`] (KID, precision and
 //!   recall, density and coverage, CMMD, FD∞) and the [`InceptionScore`].
+//! - A [`Classifier`] of the data set says whether it knows what it sees, how many classes there are, and whether images
+//!   show what they were made for.
 //! - [`PixelSlicedWasserstein`] compares pixels, without any network.
 //! - The parts are functions on tensors, for use with other features: [`GaussianStats`], [`frechet_distance`],
 //!   [`FdInfinity`], [`KernelDistance`], [`PrecisionRecall`], [`DensityCoverage`], [`cmmd`], [`clip_score`], [`sliced_wasserstein`]; and
@@ -59,6 +61,7 @@
 
 mod byte_rule;
 mod byte_scale;
+mod classifier;
 mod clip_score;
 mod divisor;
 mod error;
@@ -90,6 +93,7 @@ mod sliced_wasserstein;
 
 pub use byte_rule::ByteRule;
 pub use byte_scale::ByteScale;
+pub use classifier::{Classifier, label_agreement, predicted_classes};
 pub use clip_score::clip_score;
 pub use divisor::Divisor;
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use crate::{Latency, MetricInfo};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// The values of one sampler.
@@ -35,6 +36,11 @@ impl Report {
     /// The value of the metric with that [label](MetricInfo::label), such as `SW1`.
     pub fn value(&self, label: &str) -> Option<f64> {
         self.measurements.iter().find(|m| m.info.label == label).map(|m| m.value)
+    }
+
+    /// The values of all metrics by their labels; of several with one label the last.
+    pub fn values(&self) -> BTreeMap<String, f64> {
+        self.measurements.iter().map(|m| (m.info.label.clone(), m.value)).collect()
     }
 
     /// Milliseconds for one image; `None` for real images.

@@ -44,6 +44,7 @@ pub(crate) struct Tick {
     pub(crate) elapsed_s: f64,
     pub(crate) images_per_s: Option<f64>,
     pub(crate) terms: Values,
+    pub(crate) metrics: Values,
     pub(crate) grad_norm: Values,
     pub(crate) learning_rate: Values,
     pub(crate) memory: Values,

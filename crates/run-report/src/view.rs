@@ -171,7 +171,7 @@ fn warnings(stage: &Stage) -> Vec<String> {
     warnings
 }
 
-/// A panel for each term, losses first, then one each for what is told by role or by key.
+/// A panel for each metric, then for each term, losses first, then one each for what is told by role or by key.
 fn charts(log: &Log) -> Vec<Chart> {
     use Height::{Amount, Magnitude, Relative};
     let resumes = log.resumes();
@@ -181,6 +181,8 @@ fn charts(log: &Log) -> Vec<Chart> {
         .partition(|curve| curve.name.ends_with("/loss"));
     let terms = losses.into_iter().chain(others);
     let terms = terms.map(|curve| chart(&curve.name.clone(), &[curve], Relative));
+    let metrics = curves(log, |tick| tick.metrics.clone());
+    let metrics = metrics.into_iter().map(|curve| chart(&curve.name.clone(), &[curve], Relative));
     let speed = |tick: &Tick| Values::from([("images/s".into(), tick.images_per_s)]);
     let of_roles = [
         chart("gradient norm", &curves(log, |tick| tick.grad_norm.clone()), Magnitude),
@@ -188,7 +190,7 @@ fn charts(log: &Log) -> Vec<Chart> {
         chart("images per second", &curves(log, speed), Amount),
         chart("memory, GiB", &curves(log, memory), Amount),
     ];
-    terms.chain(of_roles).flatten().collect()
+    metrics.chain(terms).chain(of_roles).flatten().collect()
 }
 
 fn memory(tick: &Tick) -> Values {

@@ -71,6 +71,18 @@ fn both_stages_are_on_the_page_in_their_order() {
 }
 
 #[test]
+fn what_was_measured_has_a_panel() {
+    let folder = two_stages();
+    let log = folder.path().join("teacher/log.jsonl");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace(r#""grad_norm""#, r#""metrics":{"FID":7.5},"grad_norm""#))
+        .unwrap();
+    let page = page(folder.path());
+    assert!(page.contains("<strong>FID</strong>") && page.contains("FID: 7.5 at 8 kimg"), "{page}");
+    assert!(page.find("<strong>FID</strong>") < page.find("<strong>fake/loss</strong>"));
+}
+
+#[test]
 fn resumes_and_trouble_are_told() {
     let folder = two_stages();
     let page = page(folder.path());

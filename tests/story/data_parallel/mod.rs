@@ -86,6 +86,13 @@ fn names_with_ranks(of: impl IntoIterator<Item = u64>) -> Vec<String> {
 }
 
 #[test]
+fn the_first_process_measures_and_keeps_the_best_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(start("judged", folder.path()));
+    assert_eq!(names(folder.path()), names_with_ranks([2, 6]), "of 2 and 4, equally far from 3");
+}
+
+#[test]
 fn another_number_of_processes_is_refused() {
     let [two, one] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     succeed(start("sid-interrupted", two.path()));

@@ -2,11 +2,12 @@
 
 use super::processes::{FOLDER, SCENE};
 use super::ruler::{Ruler, measuring, reported};
+use crate::kept::Distance;
 use crate::tiny::{build, config, pictures, trainer};
 use crate::watch::{Recorder, on_tick};
 use fewstep::datasets::Loader;
 use fewstep::diffusion_core::{self, State, tensor_file};
-use fewstep::distill_trainer::{Error, Flow, OnNonFinite};
+use fewstep::distill_trainer::{Better, Error, Flow, OnNonFinite};
 use fewstep::libtorch_ext::distributed::World;
 use fewstep::libtorch_ext::process::set_threads;
 use fewstep::prelude::*;
@@ -69,6 +70,19 @@ pub(super) fn play() {
             });
             let mut together = ruler(measuring()).distributed(world.clone()).unwrap().observe(stop);
             assert_eq!(together.run(&mut pictures()).unwrap(), Outcome::Stopped);
+            leave(&together, &folder, &world, Vec::new());
+        }
+        "judged" => {
+            let checkpoints = CheckpointFolder::create(&folder, 1).unwrap();
+            let checkpoints = checkpoints.keep_best("distance", Better::Lower, 1);
+            let config = TrainConfig { tick_kimg: 1.0, ..measuring() };
+            let mut together = Trainer::new(Ruler::new(world.rank()), config, Device::Cpu)
+                .unwrap()
+                .checkpoints(checkpoints)
+                .distributed(world.clone())
+                .unwrap()
+                .observe(Distance);
+            together.run(&mut pictures()).unwrap();
             leave(&together, &folder, &world, Vec::new());
         }
         "poisoned" => {

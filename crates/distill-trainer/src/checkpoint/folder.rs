@@ -49,9 +49,13 @@ impl CheckpointFolder {
 
     /// Keeps the best `n` checkpoints by a metric as well.
     ///
-    /// `metric` is the name of a value that an observer reports ([`Observer::metrics`](crate::Observer::metrics)) or of a
-    /// logged scalar ([`Tick::terms`](crate::Tick)). A checkpoint counts with the value that was newest when it was
-    /// taken; values are in the manifests, so that the choice outlives the run.
+    /// `metric` is the name of a value that an observer measures ([`Observer::measure`](crate::Observer::measure)) or of a
+    /// logged scalar ([`Tick::terms`](crate::Tick)). A run reports at every checkpoint then, and a checkpoint counts with
+    /// the value of its own step; without one it is not among the best. Values are in the manifests, so that the choice
+    /// outlives the run.
+    ///
+    /// The best value of several is better than what the same weights get in another evaluation, the more so the more
+    /// there are to choose from: report a value of new seeds.
     #[must_use]
     pub fn keep_best(mut self, metric: impl Into<String>, better: Better, n: usize) -> Self {
         self.best.push(KeepBest { metric: metric.into(), better, n });
@@ -66,6 +70,25 @@ impl CheckpointFolder {
     /// The largest number of checkpoints that are kept.
     pub fn capacity(&self) -> usize {
         self.best.iter().fold(self.keep, |sum, best| sum.saturating_add(best.n))
+    }
+
+    /// The best of the checkpoints that are there by the first metric that the best are kept by, and its value. None if
+    /// there is no such metric, or no checkpoint has a value; one whose manifest cannot be read has none.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] if the folder cannot be read.
+    pub fn best(&self) -> Result<Option<(PathBuf, f64)>> {
+        let Some(criterion) = self.best.first() else { return Ok(None) };
+        let mut folders = self.folders(STEP)?;
+        let metrics: Vec<Metrics> = folders.iter().map(|folder| metrics_of(folder)).collect();
+        let chosen = criterion.choose(&metrics).first().copied();
+        let value = |index: usize| metrics[index][&criterion.metric];
+        Ok(chosen.map(|index| (folders.swap_remove(index), value(index))))
+    }
+
+    /// Whether checkpoints are judged.
+    pub(crate) fn keeps_best(&self) -> bool {
+        !self.best.is_empty()
     }
 
     /// The first metric to keep by that has no value yet.
@@ -147,7 +170,7 @@ impl CheckpointFolder {
             self.folders(STEP)?.into_iter().partition(|folder| folder.as_path() <= written);
         let metrics = |folder: &PathBuf| match self.best[..] {
             [] => Metrics::new(), // nobody asks for them
-            _ => Manifest::read(folder).map(|manifest| manifest.metrics).unwrap_or_default(),
+            _ => metrics_of(folder),
         };
         let metrics: Vec<Metrics> = kept.iter().map(metrics).collect();
         let staying = survivors(&metrics, self.keep, &self.best);
@@ -159,6 +182,11 @@ impl CheckpointFolder {
         }
         Ok(())
     }
+}
+
+/// What the checkpoint in `folder` can be judged by; nothing if that cannot be read.
+fn metrics_of(folder: &Path) -> Metrics {
+    Manifest::read(folder).map(|manifest| manifest.metrics).unwrap_or_default()
 }
 
 /// Removes a folder if it is there.
@@ -270,8 +298,12 @@ mod tests {
             write_with(&folder, step, [("fid".to_owned(), fid)].into());
         }
         assert_eq!(steps(&folder), [2, 4]);
+        let best = |step: &str, value| Some((dir.path().join(step), value));
+        assert_eq!(folder.best().unwrap(), best("step-000000002", 0.1 + 0.2));
         write_with(&folder, 5, [("fid".to_owned(), 0.3)].into()); // smaller by one bit
         assert_eq!(steps(&folder), [5]);
+        assert_eq!(folder.best().unwrap(), best("step-000000005", 0.3));
+        assert_eq!(CheckpointFolder::at(dir.path(), 1).best().unwrap(), None);
         assert_eq!(folder.metric_without_value(&Metrics::new()), Some("fid"));
     }
 

@@ -24,7 +24,7 @@ pub struct Manifest {
     pub method: String,
     /// The method's options.
     pub options: serde_json::Value,
-    /// The newest value of every metric and logged scalar; see [`Observer::metrics`](crate::Observer::metrics).
+    /// The logged scalars and metrics of the tick at this step, by name; empty if there was none.
     pub metrics: BTreeMap<String, f64>,
     /// Plain values by part and name.
     pub values: BTreeMap<String, BTreeMap<String, serde_json::Value>>,

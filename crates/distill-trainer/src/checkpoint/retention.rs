@@ -34,7 +34,7 @@ pub(crate) fn survivors(
 
 impl KeepBest {
     /// The indices of the best; of equals the earlier ones. A checkpoint without a value is none of them.
-    fn choose(&self, checkpoints: &[Metrics]) -> Vec<usize> {
+    pub(crate) fn choose(&self, checkpoints: &[Metrics]) -> Vec<usize> {
         let sign = if self.better == Better::Lower { 1.0 } else { -1.0 };
         let value = |(index, metrics): (usize, &Metrics)| {
             metrics.get(&self.metric).map(|value| (sign * value, index))

@@ -86,6 +86,7 @@ impl<M: DistillMethod> Trainer<M> {
         let mut place = source.state();
         place.set("trainer.step", self.progress.step);
         place.set("trainer.saves", self.checkpoints.is_some());
+        place.set("trainer.judges", self.judges_checkpoints());
         self.parallel.agree("the progress and the place in the data", checksum([&place]))?;
         let mut states: Vec<State> = self.players.iter().map(|player| player.state()).collect();
         states.push(self.method.state());

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 const BAR: &str = "{bar:32} {kimg}/{total_kimg} kimg  {elapsed}  ETA {eta}\n{wide_msg}";
 
-/// Shows on stderr how far the run is, how fast it goes, what the losses are and how much memory it holds.
+/// Shows on stderr how far the run is, how fast it goes, what the losses are, how much memory it holds, and what was
+/// measured.
 ///
 /// Everything else, such as other terms, gradient norms and learning rates, is left to the logs.
 ///
@@ -84,6 +85,9 @@ impl Observer for Console {
     }
 
     fn on_tick(&mut self, tick: &Tick, _student: &dyn Generator) -> Result<Flow> {
+        if !tick.metrics.is_empty() {
+            self.say(&measured(tick));
+        }
         match &self.screen {
             Screen::Bar(bar) => {
                 bar.set_position(tick.progress.images);
@@ -168,6 +172,13 @@ fn news(tick: &Tick) -> String {
     parts.join("  ")
 }
 
+/// What was measured, as a line of its own: a bar would hide it at the next tick.
+fn measured(tick: &Tick) -> String {
+    let values = tick.metrics.iter().map(|(name, value)| format!("{name} {}", compact(*value)));
+    let values: Vec<_> = values.collect();
+    format!("measured at {:.1} kimg: {}", tick.progress.kimg(), values.join("  "))
+}
+
 fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
@@ -235,6 +246,18 @@ mod tests {
         assert_eq!(lines[1], format!("{start}  3.00 GiB"));
         assert_eq!(lines[2], format!("{start}  2.50 GiB GPU  3 turns not finite"));
         assert_eq!(lines[3], "toy has finished");
+    }
+
+    #[test]
+    fn what_was_measured_has_a_line_of_its_own() {
+        let screen = Screenshot::default();
+        let mut console = Console::lines(screen.clone());
+        let mut measured = tick(12_800, &[]);
+        measured.metrics = [("FID".into(), 3.25), ("SW1".into(), 0.017)].into();
+        console.on_tick(&measured, &Gray).unwrap();
+        let text = screen.text();
+        assert_eq!(text.lines().next(), Some("measured at 12.8 kimg: FID 3.250  SW1 0.01700"));
+        assert_eq!(text.lines().count(), 2);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{Memory, RunInfo, Tick};
 use crate::Progress;
 use diffusion_core::{Cond, Generator, Noise};
+use std::collections::BTreeMap;
 use tch::Tensor;
 
 const TOTAL_IMAGES: u64 = 200_000;
@@ -50,6 +51,7 @@ pub(super) fn tick(images: u64, terms: &[(&str, f64)]) -> Tick {
         s_per_kimg: 2.0,
         images_per_s: 500.0,
         terms: terms.iter().map(|&(term, value)| (term.into(), value)).collect(),
+        metrics: BTreeMap::new(),
         grad_norm: [("student".into(), 0.25)].into(),
         learning_rate: [("student".into(), 1e-3)].into(),
         memory: Memory { rss: Some(3 << 30), rss_peak: Some(4 << 30), ..Memory::default() },

@@ -5,6 +5,7 @@
 mod chart;
 mod console;
 mod curves;
+mod evaluate;
 #[cfg(test)]
 mod fixture;
 mod grid;
@@ -16,6 +17,7 @@ mod tick;
 
 pub use console::Console;
 pub use curves::LossCurves;
+pub use evaluate::Evaluate;
 pub use grid::SampleGrid;
 pub use image_grid::write_grid;
 pub use jsonl::JsonLines;
@@ -27,6 +29,9 @@ use crate::{Outcome, Progress, Result};
 use diffusion_core::{Generator, State};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Why something could not be measured, whoever found out.
+pub type MeasureError = Box<dyn std::error::Error>;
 
 /// Whether a run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,23 @@ pub trait Observer {
     /// A step was done. Must be cheap: it is called thousands of times.
     fn on_step(&mut self, _progress: Progress) {}
 
+    /// A report is due, and this is the time to measure the student, which has its averaged weights for the duration of
+    /// the call: a Fréchet distance, say. Called on every observer before any of them hears of the tick.
+    ///
+    /// The values, by name, are part of the report that all observers get ([`Tick::metrics`]), and a checkpoint of this
+    /// step is judged by them ([`CheckpointFolder::keep_best`](crate::CheckpointFolder::keep_best)). One that is not
+    /// finite is left out, with a notice.
+    ///
+    /// # Errors
+    /// An error is a notice and no value: a metric that fails does not end a run.
+    fn measure(
+        &mut self,
+        _tick: &Tick,
+        _student: &dyn Generator,
+    ) -> Result<BTreeMap<String, f64>, MeasureError> {
+        Ok(BTreeMap::new())
+    }
+
     /// A report is due. `student` has its averaged weights for the duration of the call.
     ///
     /// # Errors
@@ -89,12 +111,6 @@ pub trait Observer {
 
     /// Something about the run that is worth a line for people, such as a slow disk.
     fn on_notice(&mut self, _text: &str) {}
-
-    /// Values by which checkpoints can be judged, such as a Fréchet distance: the newest of each, by name. Asked for after
-    /// every tick; see [`CheckpointFolder::keep_best`](crate::CheckpointFolder::keep_best).
-    fn metrics(&self) -> BTreeMap<String, f64> {
-        BTreeMap::new()
-    }
 
     /// The name that the state is saved under; it must not change from one version of a program to the next.
     fn key(&self) -> &str {

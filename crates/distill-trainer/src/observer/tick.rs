@@ -21,6 +21,10 @@ pub struct Tick {
     /// Means of what the method logs, since the last tick, by `TURN/TERM`. Every turn has the term `loss`. Turns with a
     /// loss or gradient that was not finite are left out.
     pub terms: BTreeMap<String, f64>,
+    /// What was [measured](crate::Observer::measure) of the student at this tick, by name; all finite. Absent from logs
+    /// if that is nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
     /// Means of the gradients' norms since the last tick, by role: over all turns that moved the player and were
     /// finite, before clipping.
     pub grad_norm: BTreeMap<String, f64>,
@@ -36,7 +40,7 @@ pub struct Tick {
 
 impl Tick {
     /// Every number that is worth a curve, by a name that stays the same over a run: the terms as they are called,
-    /// `grad_norm/ROLE`, `learning_rate/ROLE`, `speed/images_per_s`, `memory/KEY` in bytes and `health/non_finite`.
+    /// `metrics/NAME`, `grad_norm/ROLE`, `learning_rate/ROLE`, `speed/images_per_s`, `memory/KEY` in bytes and `health/non_finite`.
     pub fn scalars(&self) -> BTreeMap<String, f64> {
         let mut scalars = self.curves();
         let rates = self.learning_rate.iter();
@@ -48,10 +52,11 @@ impl Tick {
         scalars
     }
 
-    /// What tells whether the training goes well: terms and gradient norms.
+    /// What tells whether the training goes well: terms, metrics and gradient norms.
     pub(super) fn curves(&self) -> BTreeMap<String, f64> {
         let norms = self.grad_norm.iter().map(|(role, &norm)| (format!("grad_norm/{role}"), norm));
-        norms.chain(self.terms.clone()).collect()
+        let metrics = self.metrics.iter().map(|(name, &value)| (format!("metrics/{name}"), value));
+        norms.chain(metrics).chain(self.terms.clone()).collect()
     }
 }
 
@@ -61,7 +66,9 @@ mod tests {
 
     #[test]
     fn scalars_have_stable_names() {
-        let scalars = tick(1000, &[("fake/loss", 0.5), ("fake/weight", 2.0)]).scalars();
+        let mut tick = tick(1000, &[("fake/loss", 0.5), ("fake/weight", 2.0)]);
+        tick.metrics.insert("FID".into(), 7.5);
+        let scalars = tick.scalars();
         let expected = [
             ("fake/loss", 0.5),
             ("fake/weight", 2.0),
@@ -70,6 +77,7 @@ mod tests {
             ("learning_rate/student", 1e-3),
             ("memory/rss", 3.0 * f64::from(1 << 30)),
             ("memory/rss_peak", 4.0 * f64::from(1 << 30)),
+            ("metrics/FID", 7.5),
             ("speed/images_per_s", 500.0),
         ];
         assert_eq!(scalars, expected.map(|(name, value)| (name.into(), value)).into());
