@@ -26,6 +26,7 @@ mod generator;
 mod noise;
 mod noise_tape;
 mod parameters;
+pub mod npy;
 pub mod shape;
 mod state;
 pub mod strict;
