@@ -15,7 +15,7 @@
 //!   recall, density and coverage, CMMD, FD∞) and the [`InceptionScore`].
 //! - [`PixelSlicedWasserstein`] compares pixels, without any network.
 //! - The parts are functions on tensors, for use with other features: [`GaussianStats`], [`frechet_distance`],
-//!   [`FdInfinity`], [`KernelDistance`], [`PrecisionRecall`], [`DensityCoverage`], [`cmmd`], [`clip_score`], [`sliced_wasserstein`]; and
+//!   [`FdInfinity`], [`KernelDistance`], [`PrecisionRecall`], [`DensityCoverage`], [`cmmd`], [`clip_score`], [`sliced_wasserstein`], [`Diversity`]; and
 //!   for use with other networks: [`ByteRule`], [`ByteScale`], [`Resize`], [`Scaling`].
 //! - [`measure`] times a generator; [`Evaluation`] generates, times and measures, and yields a [`Report`].
 //!
@@ -60,6 +60,7 @@
 mod byte_rule;
 mod byte_scale;
 mod clip_score;
+mod diversity;
 mod divisor;
 mod error;
 mod evaluation;
@@ -85,12 +86,14 @@ mod recipe;
 mod reference;
 mod report;
 mod resize;
+mod screened;
 mod set_statistic;
 mod sliced_wasserstein;
 
 pub use byte_rule::ByteRule;
 pub use byte_scale::ByteScale;
 pub use clip_score::clip_score;
+pub use diversity::{Diversity, DiversityPairs};
 pub use divisor::Divisor;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, Evaluation};

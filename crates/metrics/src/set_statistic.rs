@@ -1,10 +1,9 @@
 //! Statistics of two sets of features, by name.
 
-use crate::manifold::Manifold;
+use crate::manifold::{Balls, Centers, Occupancy, occupancy};
 use crate::{
-    Boundary, DensityCoverage, Direction, Divisor, FD_INFINITY_POINTS, FdInfinity,
-    FrechetReference, GaussianStats, KernelDistance, KernelSubsets, Result, cmmd,
-    fd_infinity_subsets,
+    Boundary, Direction, Divisor, FD_INFINITY_POINTS, FdInfinity, FrechetReference, GaussianStats,
+    KernelDistance, KernelSubsets, Result, cmmd, fd_infinity_subsets,
 };
 use diffusion_core::{Noise, NoiseState};
 use tch::Tensor;
@@ -116,11 +115,81 @@ impl SetStatistic {
                 KernelDistance::of(real, others, &subsets)?.mean
             }
             Self::Cmmd => cmmd(real, others)?,
-            Self::Precision { k, boundary } => Manifold::new(real, k)?.cover(others, boundary)?.0,
-            Self::Recall { k, boundary } => Manifold::new(others, k)?.cover(real, boundary)?.0,
-            Self::Density { k } => DensityCoverage::of(real, others, k)?.density,
-            Self::Coverage { k } => DensityCoverage::of(real, others, k)?.coverage,
+            Self::Precision { .. }
+            | Self::Recall { .. }
+            | Self::Density { .. }
+            | Self::Coverage { .. } => {
+                let families: Vec<Balls> = self.balls().into_iter().collect();
+                self.share(occupancy(real, others, &families)?[0])
+            }
         })
+    }
+
+    /// The values of several statistics, in their order; those that look for neighbors share one pass over the pairs.
+    ///
+    /// # Errors
+    /// As [`SetStatistic::of`].
+    ///
+    /// # Example
+    /// ```
+    /// use metrics::{Boundary, Divisor, SetStatistic};
+    /// let real = diffusion_core::Noise::new(0).normal_f64(&[100, 4]);
+    /// let wanted = [SetStatistic::Coverage { k: 5 }, SetStatistic::Frechet, SetStatistic::Density { k: 5 }];
+    /// let found = SetStatistic::all_of(&wanted, &real, &(&real * 0.5), Divisor::Sample)?;
+    /// for (statistic, value) in wanted.into_iter().zip(found) {
+    ///     assert_eq!(statistic.of(&real, &(&real * 0.5), Divisor::Sample)?, value);
+    /// }
+    /// # Ok::<(), metrics::Error>(())
+    /// ```
+    pub fn all_of(
+        statistics: &[Self],
+        real: &Tensor,
+        others: &Tensor,
+        divisor: Divisor,
+    ) -> Result<Vec<f64>> {
+        let mut families: Vec<Balls> = Vec::new();
+        for balls in statistics.iter().filter_map(|statistic| statistic.balls()) {
+            if !families.contains(&balls) {
+                families.push(balls);
+            }
+        }
+        let found =
+            if families.is_empty() { Vec::new() } else { occupancy(real, others, &families)? };
+        let value = |statistic: &Self| match statistic.balls() {
+            Some(balls) => {
+                let place = families.iter().position(|family| *family == balls);
+                Ok(statistic.share(found[place.expect("every family was counted")]))
+            }
+            None => statistic.of(real, others, divisor),
+        };
+        statistics.iter().map(value).collect()
+    }
+
+    /// The balls that this statistic looks into.
+    fn balls(self) -> Option<Balls> {
+        let boundary = Boundary::Outside;
+        match self {
+            Self::Precision { k, boundary } => Some(Balls { centers: Centers::Real, k, boundary }),
+            Self::Recall { k, boundary } => Some(Balls { centers: Centers::Others, k, boundary }),
+            Self::Density { k } | Self::Coverage { k } => {
+                Some(Balls { centers: Centers::Real, k, boundary })
+            }
+            _ => None,
+        }
+    }
+
+    /// The value, from what is in those balls.
+    fn share(self, found: Occupancy) -> f64 {
+        match self {
+            Self::Density { k } => found.balls / k as f64,
+            Self::Coverage { .. } => found.occupied,
+            _ => found.covered,
+        }
+    }
+
+    /// Whether it takes the features of the real images, and not only their mean and covariance.
+    pub fn needs_features(self) -> bool {
+        !matches!(self, Self::Frechet | Self::FdInfinity { .. })
     }
 
     /// Full name and column label.

@@ -81,7 +81,7 @@ fn dropping_it_early_ends_its_threads() {
     let source = InMemory::new("set", (1, 1, 1), vec![0; 10_000], None, 0).unwrap();
     let source: Arc<dyn ImageSource> = Arc::new(source);
     let mut batches = InOrder::new(Arc::clone(&source), (0..10_000).collect(), 10, 4).unwrap();
-    batches.next().unwrap().unwrap();
+    let _ = batches.next().unwrap().unwrap();
     drop(batches); // would wait forever for a thread that did not end
     assert_eq!(Arc::strong_count(&source), 1);
 }
