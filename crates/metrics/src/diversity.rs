@@ -70,7 +70,7 @@ impl DiversityPairs {
 /// generators. Higher is more diverse; noise is most diverse of all, so compare with the value of real images.
 ///
 /// # Source
-/// Zhu et al. 2017 (BicycleGAN), arXiv:1711.11586; Choi et al. 2020 (StarGAN v2), arXiv:1912.01865.
+/// Zhu et al. 2017 (`BicycleGAN`), arXiv:1711.11586; Choi et al. 2020 (`StarGAN v2`), arXiv:1912.01865.
 /// Differs: pairs are drawn over all images at once, where they take the same number for each input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Diversity {

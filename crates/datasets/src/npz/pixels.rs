@@ -15,7 +15,7 @@ pub(super) enum Pixels {
     /// One after the other in the file.
     Stored { file: Mutex<File>, start: u64, image_bytes: u64 },
     /// In a compressed stream.
-    Deflated(Mutex<Tape>),
+    Deflated(Box<Mutex<Tape>>),
 }
 
 impl Pixels {
@@ -40,7 +40,8 @@ impl Pixels {
             CompressionMethod::Deflated => {
                 let (compressed, checksum) = (entry.compressed_size(), entry.crc32());
                 let place = Place { data, compressed, header, images, image_bytes, checksum };
-                Some(Self::Deflated(Mutex::new(Tape { file, place, running: None })))
+                let tape = Tape { file, place, running: None };
+                Some(Self::Deflated(Box::new(Mutex::new(tape))))
             }
             _ => None,
         })
