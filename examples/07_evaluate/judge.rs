@@ -10,6 +10,7 @@ use fewstep::metrics::{
 };
 use fewstep::prelude::*;
 use fewstep::tch::no_grad;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// Pairs whose LPIPS is taken at a time.
@@ -21,8 +22,8 @@ pub(crate) struct Judge {
     /// The recipe's network, if anything needs it.
     pub(crate) features: Option<PublishedFeatures>,
     pub(crate) reference: Option<ReferenceStats>,
-    /// The reference's Gaussian, if there is to be a Fréchet distance.
-    pub(crate) gaussian: Option<FrechetReference>,
+    /// The reference's Gaussian, once there is a Fréchet distance to compute.
+    pub(crate) gaussian: OnceCell<FrechetReference>,
     /// What makes a classifier's outputs of the features; `None` if the features are such outputs.
     pub(crate) head: Option<Inception>,
     pub(crate) lpips: Option<Lpips>,
@@ -153,7 +154,13 @@ impl Judge {
     /// The Fréchet distance, from moments that were summed while the images went by.
     fn frechet(&self, moments: &GaussianStats) -> Result<Measurement> {
         let (reference, recipe) = (self.reference()?, &self.recipe);
-        let gaussian = self.gaussian.as_ref().context("the reference's Gaussian was not made")?;
+        let gaussian = match self.gaussian.get() {
+            Some(known) => known,
+            None => {
+                let made = reference.for_recipe(recipe)?;
+                self.gaussian.get_or_init(|| made)
+            }
+        };
         let (mean, covariance) = (moments.mean()?, moments.covariance_by(recipe.divisor)?);
         let value = gaussian.distance(&mean, &covariance)?;
         let info = reference.info(recipe, SetStatistic::Frechet, moments.count());

@@ -6,8 +6,9 @@ use super::reference;
 use super::wanted::Wanted;
 use anyhow::{Context, Result, bail};
 use fewstep::backbones::{Inception, Lpips, LpipsFlavor, Vgg16, recipe_features, weight_file};
-use fewstep::metrics::{Recipe, SetStatistic};
+use fewstep::metrics::Recipe;
 use fewstep::prelude::*;
+use std::cell::OnceCell;
 use std::path::Path;
 
 /// The networks and the reference that the wanted numbers need.
@@ -21,7 +22,7 @@ pub(crate) fn load(
         recipe: recipe.clone(),
         features: None,
         reference: None,
-        gaussian: None,
+        gaussian: OnceCell::new(),
         head: None,
         lpips: None,
         pairs: args.pairs,
@@ -49,9 +50,6 @@ pub(crate) fn load(
         let keep_features = statistics.iter().any(|statistic| statistic.needs_features());
         let reference = reference::load(path, args, &features, keep_features)?;
         reference.require(recipe, &statistics)?;
-        if statistics.contains(&SetStatistic::Frechet) {
-            judge.gaussian = Some(reference.for_recipe(recipe)?);
-        }
         judge.reference = Some(reference);
     }
     judge.features = Some(features);
