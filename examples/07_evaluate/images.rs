@@ -1,14 +1,29 @@
 //! Images in batches, from files and from a generator.
 
-use anyhow::{Context, Result, ensure};
-use fewstep::datasets::{ImageSource, OpenOptions, open};
-use fewstep::metrics::edm_subset;
+use anyhow::{Context, Result};
+use fewstep::datasets::{ImageSource, InOrder, OpenOptions, open};
+use fewstep::metrics::{ByteRule, ImageShape, edm_subset};
 use fewstep::prelude::*;
+use fewstep::tch::{Cuda, no_grad};
 use fewstep::unet::Architecture;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A set of images that can be gone through.
+pub(crate) trait ImageSet {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// The class of each image; all the same without classes.
+    fn labels(&self) -> Vec<i64>;
+
+    /// Gives bytes `[B, C, H, W]` to `with`, batch by batch; returns the milliseconds that making an image took, if they were
+    /// made.
+    fn each(&self, batch: usize, with: &mut dyn FnMut(Tensor) -> Result<()>)
+    -> Result<Option<f64>>;
+}
 
 fn bar(title: &'static str, length: usize) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg:10} {bar:30} {pos}/{len}, {eta} left")?;
@@ -19,90 +34,144 @@ fn bar(title: &'static str, length: usize) -> Result<ProgressBar> {
 
 /// Images in a folder or an archive.
 pub(crate) struct Files {
+    title: &'static str,
     source: Arc<dyn ImageSource>,
-    indices: Vec<i64>,
+    indices: Vec<usize>,
+    threads: usize,
 }
 
 impl Files {
-    /// At most `n` of them, chosen as EDM's program does.
-    pub(crate) fn open(path: &Path, n: usize) -> Result<Self> {
+    /// At most `n` of them, chosen as EDM's program does, decoded by `threads` threads.
+    pub(crate) fn open(title: &'static str, path: &Path, n: usize, threads: usize) -> Result<Self> {
         let source = open(path, &OpenOptions { cache_bytes: 0, ..OpenOptions::default() })?;
         let total = source.len();
         let indices = match total <= n {
-            true => (0..total as i64).collect(),
-            false => edm_subset(total as i64, n as i64, 0),
+            true => (0..total).collect(),
+            false => edm_subset(total as i64, n as i64, 0).iter().map(|&i| i as usize).collect(),
         };
-        Ok(Self { source, indices })
+        Ok(Self { title, source, indices, threads })
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl ImageSet for Files {
+    fn len(&self) -> usize {
         self.indices.len()
     }
 
-    /// Bytes `[B, C, H, W]`, batch by batch.
-    pub(crate) fn batches(
+    fn labels(&self) -> Vec<i64> {
+        self.indices.iter().map(|&index| self.source.label(index).unwrap_or(0)).collect()
+    }
+
+    fn each(
         &self,
-        title: &'static str,
         batch: usize,
-        mut with: impl FnMut(Tensor) -> Result<()>,
-    ) -> Result<()> {
-        let bar = bar(title, self.len())?;
-        for indices in self.indices.chunks(batch) {
-            let images = indices.iter().map(|&index| {
-                let image = self.source.image(index as usize)?;
-                let shape = [image.channels, image.height, image.width].map(i64::from);
-                Ok(Tensor::from_slice(&image.data).view(shape))
-            });
-            let images = images.collect::<Result<Vec<_>>>()?;
-            let same = images.iter().all(|image| image.size() == images[0].size());
-            ensure!(same, "the images have several sizes or colors: {:?}", images[0].size());
-            with(Tensor::stack(&images, 0))?;
-            bar.inc(indices.len() as u64);
+        with: &mut dyn FnMut(Tensor) -> Result<()>,
+    ) -> Result<Option<f64>> {
+        let bar = bar(self.title, self.len())?;
+        let source = Arc::clone(&self.source);
+        for images in InOrder::new(source, self.indices.clone(), batch, self.threads)? {
+            let images = images?;
+            let read = images.size()[0] as u64;
+            with(images)?;
+            bar.inc(read);
         }
         bar.finish_and_clear();
-        Ok(())
+        Ok(None)
     }
 }
 
 /// Images that a model makes of one seed: latents one by one, so that they do not depend on the batch; classes in turn.
 pub(crate) struct Generated<'a> {
-    generator: &'a dyn Generator,
-    shape: [i64; 3],
-    classes: i64,
-    seed: u64,
-    device: Device,
+    pub(crate) generator: &'a dyn Generator,
+    /// Channels, height and width.
+    pub(crate) shape: [i64; 3],
+    pub(crate) classes: i64,
+    /// How many.
+    pub(crate) n: usize,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
+    /// How they become bytes.
+    pub(crate) bytes: ByteRule,
 }
 
-impl<'a> Generated<'a> {
-    pub(crate) fn new(
-        generator: &'a dyn Generator,
-        model: &Architecture,
-        seed: u64,
-        device: Device,
-    ) -> Result<Self> {
+impl Generated<'_> {
+    /// The shape of a model's images.
+    pub(crate) fn shape_of(model: &Architecture) -> Result<[i64; 3]> {
         let size = model.image_size().context("the model is not made for images of one size")?;
-        let shape = [model.image_channels(), size, size];
-        Ok(Self { generator, shape, classes: model.classes(), seed, device })
+        Ok([model.image_channels(), size, size])
     }
 
-    /// Images `[B, C, H, W]`, batch by batch, `n` in all.
+    /// Images `[B, C, H, W]`, each batch with the time it took; ends when `with` says so.
     pub(crate) fn batches(
         &self,
-        n: usize,
         batch: usize,
-        mut with: impl FnMut(Tensor) -> Result<()>,
+        mut with: impl FnMut(Tensor, Duration) -> Result<bool>,
     ) -> Result<()> {
         let mut latents = Noise::new(self.seed).stream("latents").on(self.device);
         let mut noise = Noise::new(self.seed).stream("sampler").on(self.device);
-        let bar = bar("images", n)?;
-        let labels: Vec<i64> = (0..self.classes.max(1)).cycle().take(n).collect();
-        for labels in labels.chunks(batch) {
+        for labels in self.labels().chunks(batch) {
             let z: Vec<Tensor> = labels.iter().map(|_| latents.normal(&self.shape)).collect();
+            let z = Tensor::stack(&z, 0);
             let cond = Cond::classes(labels, self.classes, self.device)?;
-            with(self.generator.generate(&Tensor::stack(&z, 0), &cond, &mut noise))?;
-            bar.inc(labels.len() as u64);
+            synchronize(self.device);
+            let start = Instant::now();
+            let images = no_grad(|| self.generator.generate(&z, &cond, &mut noise));
+            synchronize(self.device);
+            if !with(images, start.elapsed())? {
+                break;
+            }
         }
-        bar.finish_and_clear();
         Ok(())
+    }
+
+    /// The first batch.
+    pub(crate) fn first(&self, batch: usize) -> Result<Tensor> {
+        let mut first = None;
+        self.batches(batch, |images, _| {
+            first = Some(images);
+            Ok(false)
+        })?;
+        first.context("there is no image")
+    }
+}
+
+impl ImageSet for Generated<'_> {
+    fn len(&self) -> usize {
+        self.n
+    }
+
+    fn labels(&self) -> Vec<i64> {
+        (0..self.classes.max(1)).cycle().take(self.n).collect()
+    }
+
+    fn each(
+        &self,
+        batch: usize,
+        with: &mut dyn FnMut(Tensor) -> Result<()>,
+    ) -> Result<Option<f64>> {
+        let bar = bar("images", self.n)?;
+        let (mut made, mut times) = (0, Vec::new());
+        self.batches(batch, |images, time| {
+            let number = images.size()[0];
+            let named =
+                || format!("the generator's images from number {made} on, seed {}", self.seed);
+            ImageShape::of(&images).with_context(named)?;
+            with(self.bytes.encode(&images))?;
+            times.push(time.as_secs_f64() * 1000.0 / number as f64);
+            made += number;
+            bar.inc(number as u64);
+            Ok(true)
+        })?;
+        bar.finish_and_clear();
+        // The first batch warms up, the last may be small.
+        let warm = if times.len() > 2 { &times[1..times.len() - 1] } else { &times[..] };
+        Ok(Some(warm.iter().sum::<f64>() / warm.len() as f64))
+    }
+}
+
+/// Waits until the device has done what it was given.
+fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
     }
 }

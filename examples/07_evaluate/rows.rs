@@ -1,128 +1,111 @@
 //! Measurements, kept in a file.
 
-use anyhow::{Context, Result};
-use fewstep::backbones::PublishedFeatures;
-use fewstep::metrics::{FeatureFrechet, Metric};
+use super::judge::Value;
+use anyhow::{Context, Result, bail};
+use fewstep::metrics::MetricInfo;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// What one measurement is of.
+/// What a measurement is of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
-    subject: PathBuf,
-    /// When the subject was written last, in seconds since 1970: another model of the same name is measured anew.
-    written: u64,
-    reference: PathBuf,
-    images: usize,
-    /// Empty for images in files.
-    sampler: String,
-    seed: u64,
+    pub(crate) subject: Dated,
+    pub(crate) reference: Option<Dated>,
+    /// The file of the network's weights, if it is not the published one in the cache.
+    pub(crate) weights: Option<PathBuf>,
+    pub(crate) images: usize,
+    /// As JSON; empty for images in files.
+    pub(crate) sampler: String,
+    /// Network evaluations of the sampler.
+    pub(crate) nfe: Option<usize>,
+    pub(crate) seed: u64,
 }
 
-impl Row {
-    pub(crate) fn new(
-        subject: &Path,
-        reference: &Path,
-        images: usize,
-        sampler: &str,
-        seed: u64,
-    ) -> Result<Self> {
-        let modified = fs::metadata(subject).and_then(|data| data.modified());
-        let modified = modified.with_context(|| format!("cannot read {}", subject.display()))?;
+/// A file or folder, and when it was written last, in seconds since 1970: another one of the same name is measured anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dated {
+    pub(crate) path: PathBuf,
+    written: u64,
+}
+
+impl Dated {
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        let modified = fs::metadata(path).and_then(|data| data.modified());
+        let modified = modified.with_context(|| format!("cannot read {}", path.display()))?;
         let written = modified.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let (subject, reference) = (subject.into(), reference.into());
-        Ok(Self { subject, written, reference, images, sampler: sampler.into(), seed })
+        Ok(Self { path: path.into(), written })
     }
 }
 
 /// A measurement.
-#[derive(Debug, Serialize, Deserialize)]
-struct Measured {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Measured {
     #[serde(flatten)]
-    row: Row,
-    name: String,
-    value: f64,
-    /// Everything else that decided the value.
-    recipe: String,
+    pub(crate) row: Row,
+    #[serde(flatten)]
+    pub(crate) info: MetricInfo,
+    pub(crate) value: f64,
+    /// Where the value is a mean over pairs.
+    pub(crate) standard_error: Option<f64>,
+    /// How long the generator took.
+    pub(crate) ms_per_image: Option<f64>,
 }
 
-/// The measurements in a file, and those of this run.
+/// The measurements in a file.
 pub(crate) struct Rows {
     path: PathBuf,
     known: Vec<Measured>,
-    /// Positions of this run's, in order.
-    shown: Vec<usize>,
 }
 
 impl Rows {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let text = if path.exists() { fs::read_to_string(path) } else { Ok(String::new()) };
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        let row = |(number, line)| {
-            serde_json::from_str(line).with_context(|| {
-                format!("{}, line {}, is no measurement", path.display(), number + 1)
-            })
-        };
-        let known = text.lines().enumerate().map(row).collect::<Result<_>>()?;
-        Ok(Self { path: path.into(), known, shown: Vec::new() })
-    }
-
-    /// Measures `row` with the images that `feed` gives to the metric, unless it is known.
-    pub(crate) fn measure(
-        &mut self,
-        row: Row,
-        metric: &mut FeatureFrechet<PublishedFeatures>,
-        feed: impl FnOnce(&mut FeatureFrechet<PublishedFeatures>) -> Result<()>,
-    ) -> Result<()> {
-        let info = metric.info();
-        let is_known = |known: &Measured| known.row == row && known.recipe == info.recipe;
-        if let Some(position) = self.known.iter().position(is_known) {
-            self.shown.push(position);
-            return Ok(());
+        let mut known = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            known.push(serde_json::from_str(line).with_context(|| {
+                format!(
+                    "{}, line {}, is no measurement of this program, or one that was cut off; remove the line or give \
+                     another file with `--out`",
+                    path.display(),
+                    number + 1
+                )
+            })?);
         }
-        metric.reset();
-        feed(metric)?;
-        let measured =
-            Measured { row, name: info.name, value: metric.value()?, recipe: info.recipe };
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        writeln!(file, "{}", serde_json::to_string(&measured)?)?;
-        self.shown.push(self.known.len());
-        self.known.push(measured);
-        Ok(())
-    }
-
-    /// A line for each sampler: least, mean and spread (largest minus least) over the seeds.
-    pub(crate) fn table(&self) -> String {
-        let shown: Vec<&Measured> =
-            self.shown.iter().map(|&position| &self.known[position]).collect();
-        let mut text = String::new();
-        let Some(first) = shown.first() else { return text };
-        let _ = writeln!(text, "{} ({})", first.name, first.recipe);
-        let _ = writeln!(
-            text,
-            "{:44} {:>7} {:>5} {:>9} {:>9} {:>9}",
-            "sampler", "images", "seeds", "min", "mean", "spread"
-        );
-        let mut samplers: Vec<&str> = shown.iter().map(|row| row.row.sampler.as_str()).collect();
-        samplers.dedup();
-        for sampler in samplers {
-            let rows = shown.iter().filter(|measured| measured.row.sampler == sampler);
-            let values: Vec<f64> = rows.map(|measured| measured.value).collect();
-            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-            let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let name = if sampler.is_empty() { "images in files" } else { sampler };
-            let (images, seeds) = (first.row.images, values.len());
-            let _ = writeln!(
-                text,
-                "{name:44} {images:>7} {seeds:>5} {least:>9.3} {mean:>9.3} {:>9.3}",
-                most - least
+        if !text.is_empty() && !text.ends_with('\n') {
+            let (path, line) = (path.display(), known.len());
+            bail!(
+                "{path}, line {line}, has no end; end it, or remove it, or give another file with `--out`"
             );
         }
-        text
+        Ok(Self { path: path.into(), known })
+    }
+
+    /// The measurement of `row` that `info` describes, if it was made.
+    pub(crate) fn find(&self, row: &Row, info: &MetricInfo) -> Option<&Measured> {
+        self.known.iter().find(|known| known.row == *row && known.info == *info)
+    }
+
+    /// Adds measurements of one pass, each in one piece, so that an interruption leaves whole lines.
+    pub(crate) fn add(
+        &mut self,
+        row: &Row,
+        values: Vec<Value>,
+        ms_per_image: Option<f64>,
+    ) -> Result<()> {
+        let cannot = || format!("cannot write {}", self.path.display());
+        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        let mut file = file.with_context(cannot)?;
+        for Value { measurement, standard_error } in values {
+            let (row, info, value) = (row.clone(), measurement.info, measurement.value);
+            let measured = Measured { row, info, value, standard_error, ms_per_image };
+            let line = serde_json::to_string(&measured)? + "\n";
+            file.write_all(line.as_bytes()).with_context(cannot)?;
+            self.known.push(measured);
+        }
+        file.sync_data().with_context(cannot)
     }
 }

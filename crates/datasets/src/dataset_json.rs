@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 
 /// More classes than any data set has; a larger label is a mistake that would cost gigabytes as a one-hot vector.
-const MAX_CLASSES: usize = 100_000;
+pub(crate) const MAX_CLASSES: usize = 100_000;
 
 #[derive(Deserialize)]
 struct DatasetJson {

@@ -1,6 +1,6 @@
 //! What can be wrong with a data set.
 
-use crate::Split;
+use crate::{ArrayProblem, Split};
 use std::path::PathBuf;
 
 /// The result of a fallible operation of this crate.
@@ -24,7 +24,7 @@ pub enum Error {
     /// A file in none of the known formats.
     #[error(
         "{0} is in no known format; known are a zip of PNG or JPEG images (with or without dataset.json), a folder of \
-         them, CIFAR-10 binary batches (*.bin) and MNIST IDX files (*idx3-ubyte, also .gz)"
+         them, NumPy archives (*.npz) of bytes, CIFAR-10 binary batches (*.bin) and MNIST IDX files (*idx3-ubyte, also .gz)"
     )]
     UnknownFormat(PathBuf),
     /// A data set without images.
@@ -103,6 +103,16 @@ pub enum Error {
         path: PathBuf,
         /// The reader's reason.
         source: zip::result::ZipError,
+    },
+    /// An array of a NumPy archive that holds no images, or no labels.
+    #[error("{path}, array `{array}`: {problem}")]
+    Array {
+        /// The archive.
+        path: PathBuf,
+        /// Which array.
+        array: &'static str,
+        /// What is wrong with it.
+        problem: ArrayProblem,
     },
     /// An image that cannot be decoded.
     #[error("image {entry} is damaged or no PNG or JPEG: {source}")]

@@ -64,7 +64,8 @@ impl Image {
         }
     }
 
-    fn from_interleaved(channels: u32, height: u32, width: u32, pixels: &[u8]) -> Self {
+    /// A picture of pixels one after the other.
+    pub(crate) fn from_interleaved(channels: u32, height: u32, width: u32, pixels: &[u8]) -> Self {
         let step = channels as usize;
         let data = (0..step).flat_map(|c| pixels.iter().skip(c).step_by(step).copied()).collect();
         Self { channels, height, width, data }

@@ -58,7 +58,10 @@ impl InMemory {
     /// That of the first image that cannot be read or has another shape than the rest.
     pub fn decode(source: &dyn ImageSource) -> Result<Self> {
         let info = source.info().clone();
-        let threads = thread::available_parallelism().map_or(1, Into::into);
+        let threads = match source.reads_in_order() {
+            true => 1,
+            false => thread::available_parallelism().map_or(1, Into::into),
+        };
         let share = info.len.div_ceil(threads).max(1);
         let starts = (0..info.len).step_by(share);
         let parts: Vec<Result<Vec<u8>>> = thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Image data sets as resumable batches: CIFAR-10, EDM zip, MNIST, image folders, built-in procedural pictures.
+//! Image data sets as resumable batches: CIFAR-10, EDM zip, MNIST, image folders, NumPy archives, built-in procedural pictures.
 //!
 //! A data set is an [`ImageSource`]: a number of images of one shape, each reachable by its index, with a class label or
 //! without. [`open`] makes one from a path and finds out the format itself; [`Shapes`] needs no path at all. Sources
@@ -9,6 +9,8 @@
 //! ([`BatchSource`](diffusion_core::BatchSource)). A thread of its own reads ahead, so that the training thread never
 //! waits for a decoder. The place in the sequence is a handful of integers, and continuing from them gives the very same
 //! images: order and flips are drawn from the seed and the number of the epoch, not from what happened before.
+//!
+//! An evaluation sees each image once, as it is stored: [`InOrder`] decodes them in several threads.
 //!
 //! ```
 //! use datasets::{Loader, OpenOptions, hold_out, images, open};
@@ -42,8 +44,10 @@ mod error;
 mod image;
 mod image_files;
 mod in_memory;
+mod in_order;
 mod loader;
 pub mod mnist;
+mod npz;
 mod open;
 mod order;
 mod prefetch;
@@ -57,7 +61,9 @@ pub use error::{Error, Result};
 pub use image::Image;
 pub use image_files::ImageFiles;
 pub use in_memory::InMemory;
+pub use in_order::InOrder;
 pub use loader::Loader;
+pub use npz::{ArrayProblem, NpzImages};
 pub use open::{OpenOptions, Split, open};
 pub use resized::{Color, Resized};
 pub use shapes::Shapes;

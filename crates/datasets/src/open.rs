@@ -1,7 +1,8 @@
 //! Any data set, by its path.
 
 use crate::{
-    Color, Error, ImageFiles, ImageSource, InMemory, Resized, Result, Shapes, cifar10, mnist,
+    Color, Error, ImageFiles, ImageSource, InMemory, NpzImages, Resized, Result, Shapes, cifar10,
+    mnist,
 };
 use std::fmt;
 use std::fs;
@@ -70,6 +71,7 @@ impl Default for OpenOptions {
 /// | `shapes`, where there is no such file | the built-in [`Shapes`], drawn at the size asked for (16 by default), seed 0 for training, 1 for testing |
 /// | a folder with `data_batch_*.bin`, or one `.bin` file | CIFAR-10 ([`cifar10`]) |
 /// | a folder with `*idx3*` files, or one such file, also `.gz` | MNIST and its like ([`mnist`]) |
+/// | a `.npz` file | bytes `arr_0` and labels `arr_1` ([`NpzImages`]) |
 /// | any other folder, or a `.zip` | PNG and JPEG files ([`ImageFiles`]): with `dataset.json`, by class, or just images |
 ///
 /// A data set that fits in [`OpenOptions::cache_bytes`] is decoded once, here, on all cores: training then never decodes
@@ -112,6 +114,10 @@ fn open_as_stored(path: &Path, options: &OpenOptions) -> Result<(Arc<dyn ImageSo
     Ok(match Format::of(path)? {
         Format::Cifar10 => (Arc::new(cifar10::read(path, split)?), true),
         Format::Mnist => (Arc::new(mnist::read(path, split)?), true),
+        Format::Npz if split == Split::Test => {
+            return Err(Error::NoSplit { path: path.into(), split });
+        }
+        Format::Npz => (Arc::new(NpzImages::open(path)?), false),
         Format::ImageFiles => (Arc::new(ImageFiles::open(path, split)?), false),
     })
 }
@@ -119,6 +125,7 @@ fn open_as_stored(path: &Path, options: &OpenOptions) -> Result<(Arc<dyn ImageSo
 enum Format {
     Cifar10,
     Mnist,
+    Npz,
     ImageFiles,
 }
 
@@ -136,6 +143,7 @@ impl Format {
         let name = short_name(path).to_ascii_lowercase();
         match name.rsplit('.').next() {
             Some("zip") => Ok(Self::ImageFiles),
+            Some("npz") => Ok(Self::Npz),
             Some("bin") => Ok(Self::Cifar10),
             _ if mnist::is_images(&name) => Ok(Self::Mnist),
             _ => Err(Error::UnknownFormat(path.into())),

@@ -65,4 +65,8 @@ impl ImageSource for Resized {
     fn entry(&self, index: usize) -> String {
         self.inner.entry(index)
     }
+
+    fn reads_in_order(&self) -> bool {
+        self.inner.reads_in_order()
+    }
 }

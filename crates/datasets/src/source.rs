@@ -52,6 +52,11 @@ pub trait ImageSource: Send + Sync {
         format!("{} #{index}", self.info().name)
     }
 
+    /// Whether images are only quick to read in increasing order and by one thread, like those of a compressed stream.
+    fn reads_in_order(&self) -> bool {
+        false
+    }
+
     /// Number of images.
     fn len(&self) -> usize {
         self.info().len

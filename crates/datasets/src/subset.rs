@@ -46,6 +46,10 @@ impl ImageSource for Subset {
     fn entry(&self, index: usize) -> String {
         self.inner.entry(self.indices[index])
     }
+
+    fn reads_in_order(&self) -> bool {
+        self.inner.reads_in_order()
+    }
 }
 
 /// Splits a data set into images to train on and `count` images held out for evaluation.

@@ -25,6 +25,7 @@ mod flat_parameters;
 mod generator;
 mod noise;
 mod noise_tape;
+pub mod npy;
 mod parameters;
 pub mod shape;
 mod state;

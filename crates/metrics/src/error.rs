@@ -185,6 +185,17 @@ pub enum Error {
         /// The recipe that was found.
         found: Box<Recipe>,
     },
+    /// A statistic that the mean and covariance of real features do not decide.
+    #[error(
+        "{statistic} needs the features of the real images, but the reference ({reference}) holds only their mean and \
+         covariance; give the images themselves, or statistics that were saved with features"
+    )]
+    MomentsOnly {
+        /// Its label.
+        statistic: &'static str,
+        /// Where the reference comes from.
+        reference: String,
+    },
     /// Sets of features by different recipes.
     #[error(
         "features by one recipe are not comparable with others: those of the real images are by \"{expected}\", these are by \"{found}\""

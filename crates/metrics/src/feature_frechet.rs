@@ -1,7 +1,7 @@
 //! The Fréchet distance between features of images, as a metric.
 
 use crate::{
-    Direction, Error, FeatureExtractor, FeatureNetwork, FrechetReference, GaussianStats,
+    Direction, Divisor, Error, FeatureExtractor, FeatureNetwork, FrechetReference, GaussianStats,
     ImageShape, Metric, MetricInfo, RecipeFeatures, ReferenceStats, Result,
 };
 use tch::Tensor;
@@ -103,20 +103,28 @@ impl<E: FeatureExtractor> Metric for FeatureFrechet<E> {
     }
 
     fn info(&self) -> MetricInfo {
-        let [name, label] = self.extractor.frechet_name();
-        MetricInfo {
-            name,
-            label,
-            unit: "squared feature value".into(),
-            direction: Direction::LowerIsBetter,
-            recipe: format!(
-                "{}; {} dimensions; f64 covariances with divisor {}, symmetric eigenvalues; {}",
-                self.extractor.recipe(),
-                self.stats.dim(),
-                self.extractor.divisor(),
-                self.reference.origin,
-            ),
-        }
+        let (names, recipe) = (self.extractor.frechet_name(), self.extractor.recipe());
+        let (dim, divisor) = (self.stats.dim(), self.extractor.divisor());
+        frechet_info(names, &recipe, dim, divisor, &self.reference.origin)
+    }
+}
+
+/// What a Fréchet distance of features by `recipe` is, with its full name and column label.
+pub(crate) fn frechet_info(
+    [name, label]: [String; 2],
+    recipe: &str,
+    dim: i64,
+    divisor: Divisor,
+    origin: &str,
+) -> MetricInfo {
+    MetricInfo {
+        name,
+        label,
+        unit: "squared feature value".into(),
+        direction: Direction::LowerIsBetter,
+        recipe: format!(
+            "{recipe}; {dim} dimensions; f64 covariances with divisor {divisor}, symmetric eigenvalues; {origin}"
+        ),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The features of a set of images, and every number they give.
 
 use crate::{
-    Direction, Error, FeatureExtractor, FeatureNetwork, ImageShape, InceptionScore, Measurement,
-    MetricInfo, RecipeFeatures, Result, ScoreSplits, SetStatistic,
+    Error, FeatureExtractor, FeatureNetwork, ImageShape, InceptionScore, Measurement, MetricInfo,
+    RecipeFeatures, Result, ScoreSplits, SetStatistic,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -123,14 +123,7 @@ impl<E: FeatureExtractor> FeatureSet<E> {
     /// Those of [`InceptionScore::of_logits`].
     pub fn inception_score(&self, splits: ScoreSplits) -> Result<Measurement> {
         let value = InceptionScore::of_logits(&self.features()?, splits)?.mean;
-        let info = MetricInfo {
-            name: "Inception Score".into(),
-            label: "IS".into(),
-            unit: "effective number of classes".into(),
-            direction: Direction::HigherIsBetter,
-            recipe: format!("{}; {splits}; f64; {} images", self.extractor.recipe(), self.n),
-        };
-        Ok(Measurement { info, value })
+        Ok(Measurement { info: splits.info(&self.extractor.recipe(), self.n), value })
     }
 
     fn admit(&self, shape: ImageShape, count: i64) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::gaussian_stats::feature_dim;
 use crate::image_shape::non_finite_rows;
-use crate::{Error, NumpyRandom, Result};
+use crate::{Direction, Error, MetricInfo, NumpyRandom, Result};
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -30,6 +30,17 @@ impl ScoreSplits {
     pub const STYLE_GAN: Self = Self::Equal { count: 10, shuffle: None };
     /// The evaluator of ADM: 5,000 images to a split, in order. It reports the mean only.
     pub const ADM: Self = Self::Consecutive { size: 5000 };
+
+    /// What the score of `n` images is, whose outputs are made by `recipe`.
+    pub fn info(self, recipe: &str, n: i64) -> MetricInfo {
+        MetricInfo {
+            name: "Inception Score".into(),
+            label: "IS".into(),
+            unit: "effective number of classes".into(),
+            direction: Direction::HigherIsBetter,
+            recipe: format!("{recipe}; {self}; f64; {n} images"),
+        }
+    }
 
     /// The rows of every split of `n` images.
     fn rows(self, n: i64) -> Result<Vec<Vec<i64>>> {

@@ -17,7 +17,7 @@
 //!   show what they were made for.
 //! - [`PixelSlicedWasserstein`] compares pixels, without any network.
 //! - The parts are functions on tensors, for use with other features: [`GaussianStats`], [`frechet_distance`],
-//!   [`FdInfinity`], [`KernelDistance`], [`PrecisionRecall`], [`DensityCoverage`], [`cmmd`], [`clip_score`], [`sliced_wasserstein`]; and
+//!   [`FdInfinity`], [`KernelDistance`], [`PrecisionRecall`], [`DensityCoverage`], [`cmmd`], [`clip_score`], [`sliced_wasserstein`], [`Diversity`]; and
 //!   for use with other networks: [`ByteRule`], [`ByteScale`], [`Resize`], [`Scaling`].
 //! - [`measure`] times a generator; [`Evaluation`] generates, times and measures, and yields a [`Report`].
 //!
@@ -63,6 +63,7 @@ mod byte_rule;
 mod byte_scale;
 mod classifier;
 mod clip_score;
+mod diversity;
 mod divisor;
 mod error;
 mod evaluation;
@@ -79,6 +80,7 @@ mod kernel_distance;
 mod latency;
 mod manifold;
 mod metric;
+mod neighbors;
 mod numpy_random;
 mod pairwise;
 mod pixel_sliced_wasserstein;
@@ -88,13 +90,16 @@ mod recipe;
 mod reference;
 mod report;
 mod resize;
+mod screened;
 mod set_statistic;
 mod sliced_wasserstein;
+mod statistic_info;
 
 pub use byte_rule::ByteRule;
 pub use byte_scale::ByteScale;
 pub use classifier::{Classifier, label_agreement, predicted_classes};
 pub use clip_score::clip_score;
+pub use diversity::{Diversity, DiversityPairs};
 pub use divisor::Divisor;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, Evaluation};
@@ -109,8 +114,9 @@ pub use image_shape::ImageShape;
 pub use inception_score::{InceptionScore, ScoreSplits};
 pub use kernel_distance::{KernelDistance, KernelSubsets, polynomial_mmd};
 pub use latency::{Latency, measure};
-pub use manifold::{Boundary, neighbor_radii};
+pub use manifold::Boundary;
 pub use metric::{Direction, Metric, MetricInfo};
+pub use neighbors::neighbor_radii;
 pub use numpy_random::{NumpyRandom, edm_subset};
 pub use pixel_sliced_wasserstein::PixelSlicedWasserstein;
 pub use precision_recall::{DensityCoverage, PrecisionRecall};

@@ -1,6 +1,6 @@
 //! Precision and recall, density and coverage.
 
-use crate::manifold::Manifold;
+use crate::manifold::{Balls, Centers, occupancy};
 use crate::{Boundary, Result};
 use tch::Tensor;
 
@@ -39,10 +39,10 @@ impl PrecisionRecall {
     /// # Ok::<(), metrics::Error>(())
     /// ```
     pub fn of(real: &Tensor, generated: &Tensor, k: i64, boundary: Boundary) -> Result<Self> {
-        Ok(Self {
-            precision: Manifold::new(real, k)?.cover(generated, boundary)?.0,
-            recall: Manifold::new(generated, k)?.cover(real, boundary)?.0,
-        })
+        let families =
+            [Centers::Real, Centers::Others].map(|centers| Balls { centers, k, boundary });
+        let found = occupancy(real, generated, &families)?;
+        Ok(Self { precision: found[0].covered, recall: found[1].covered })
     }
 }
 
@@ -67,10 +67,9 @@ impl DensityCoverage {
     /// # Errors
     /// As [`PrecisionRecall::of`].
     pub fn of(real: &Tensor, generated: &Tensor, k: i64) -> Result<Self> {
-        let manifold = Manifold::new(real, k)?;
-        let (_, balls) = manifold.cover(generated, Boundary::Outside)?;
-        let coverage = manifold.occupied(generated, Boundary::Outside)?;
-        Ok(Self { density: balls / k as f64, coverage })
+        let balls = Balls { centers: Centers::Real, k, boundary: Boundary::Outside };
+        let found = occupancy(real, generated, &[balls])?[0];
+        Ok(Self { density: found.balls / k as f64, coverage: found.occupied })
     }
 }
 

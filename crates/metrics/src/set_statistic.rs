@@ -1,10 +1,9 @@
 //! Statistics of two sets of features, by name.
 
-use crate::manifold::Manifold;
+use crate::manifold::{Balls, Centers, Occupancy, occupancy};
 use crate::{
-    Boundary, DensityCoverage, Direction, Divisor, FD_INFINITY_POINTS, FdInfinity,
-    FrechetReference, GaussianStats, KernelDistance, KernelSubsets, Result, cmmd,
-    fd_infinity_subsets,
+    Boundary, Divisor, FdInfinity, FrechetReference, GaussianStats, KernelDistance, KernelSubsets,
+    Result, cmmd, fd_infinity_subsets,
 };
 use diffusion_core::{Noise, NoiseState};
 use tch::Tensor;
@@ -116,89 +115,85 @@ impl SetStatistic {
                 KernelDistance::of(real, others, &subsets)?.mean
             }
             Self::Cmmd => cmmd(real, others)?,
-            Self::Precision { k, boundary } => Manifold::new(real, k)?.cover(others, boundary)?.0,
-            Self::Recall { k, boundary } => Manifold::new(others, k)?.cover(real, boundary)?.0,
-            Self::Density { k } => DensityCoverage::of(real, others, k)?.density,
-            Self::Coverage { k } => DensityCoverage::of(real, others, k)?.coverage,
-        })
-    }
-
-    /// Full name and column label.
-    pub fn name(self) -> [&'static str; 2] {
-        match self {
-            Self::Frechet => ["Fréchet distance", "FD"],
-            Self::FdInfinity { .. } => ["Fréchet distance for infinitely many images", "FD∞"],
-            Self::TorchFidelityKid { .. } => ["kernel distance (torch-fidelity)", "KID"],
-            Self::StyleGanKid { .. } => ["kernel distance (StyleGAN)", "KID"],
-            Self::Cmmd => ["maximum mean discrepancy with a Gaussian kernel", "CMMD"],
-            Self::Precision { .. } => ["precision", "precision"],
-            Self::Recall { .. } => ["recall", "recall"],
-            Self::Density { .. } => ["density", "density"],
-            Self::Coverage { .. } => ["coverage", "coverage"],
-        }
-    }
-
-    /// The unit of the value.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Frechet | Self::FdInfinity { .. } => "squared feature value",
-            Self::TorchFidelityKid { .. } | Self::StyleGanKid { .. } => "squared kernel mean",
-            Self::Cmmd => "thousandth of a squared kernel mean",
-            Self::Density { .. } => "balls over k",
-            Self::Precision { .. } | Self::Recall { .. } | Self::Coverage { .. } => "share",
-        }
-    }
-
-    /// Which values are good.
-    pub fn direction(self) -> Direction {
-        match self {
             Self::Precision { .. }
             | Self::Recall { .. }
             | Self::Density { .. }
-            | Self::Coverage { .. } => Direction::HigherIsBetter,
-            Self::Frechet
-            | Self::FdInfinity { .. }
-            | Self::TorchFidelityKid { .. }
-            | Self::StyleGanKid { .. }
-            | Self::Cmmd => Direction::LowerIsBetter,
+            | Self::Coverage { .. } => {
+                let families: Vec<Balls> = self.balls().into_iter().collect();
+                self.share(occupancy(real, others, &families)?[0])
+            }
+        })
+    }
+
+    /// The values of several statistics, in their order; those that look for neighbors share one pass over the pairs.
+    ///
+    /// # Errors
+    /// As [`SetStatistic::of`].
+    ///
+    /// # Example
+    /// ```
+    /// use metrics::{Boundary, Divisor, SetStatistic};
+    /// let real = diffusion_core::Noise::new(0).normal_f64(&[100, 4]);
+    /// let wanted = [SetStatistic::Coverage { k: 5 }, SetStatistic::Frechet, SetStatistic::Density { k: 5 }];
+    /// let found = SetStatistic::all_of(&wanted, &real, &(&real * 0.5), Divisor::Sample)?;
+    /// for (statistic, value) in wanted.into_iter().zip(found) {
+    ///     assert_eq!(statistic.of(&real, &(&real * 0.5), Divisor::Sample)?, value);
+    /// }
+    /// # Ok::<(), metrics::Error>(())
+    /// ```
+    pub fn all_of(
+        statistics: &[Self],
+        real: &Tensor,
+        others: &Tensor,
+        divisor: Divisor,
+    ) -> Result<Vec<f64>> {
+        let mut families: Vec<Balls> = Vec::new();
+        for balls in statistics.iter().filter_map(|statistic| statistic.balls()) {
+            if !families.contains(&balls) {
+                families.push(balls);
+            }
+        }
+        let found =
+            if families.is_empty() { Vec::new() } else { occupancy(real, others, &families)? };
+        let value = |statistic: &Self| match statistic.balls() {
+            Some(balls) => {
+                let place = families.iter().position(|family| *family == balls);
+                Ok(statistic.share(found[place.expect("every family was counted")]))
+            }
+            None => statistic.of(real, others, divisor),
+        };
+        statistics.iter().map(value).collect()
+    }
+
+    /// The balls that this statistic looks into.
+    fn balls(self) -> Option<Balls> {
+        let boundary = Boundary::Outside;
+        match self {
+            Self::Precision { k, boundary } => Some(Balls { centers: Centers::Real, k, boundary }),
+            Self::Recall { k, boundary } => Some(Balls { centers: Centers::Others, k, boundary }),
+            Self::Density { k } | Self::Coverage { k } => {
+                Some(Balls { centers: Centers::Real, k, boundary })
+            }
+            _ => None,
         }
     }
 
-    /// Everything beside the features that decides the value, with covariances by `divisor`.
-    pub fn recipe(self, divisor: Divisor) -> String {
+    /// The value, from what is in those balls.
+    fn share(self, found: Occupancy) -> f64 {
         match self {
-            Self::Frechet => {
-                format!("f64 covariances with divisor {divisor}, symmetric eigenvalues")
-            }
-            Self::FdInfinity { drawn_from } => format!(
-                "f64 covariances with divisor {divisor}, line over 1 / n through {FD_INFINITY_POINTS} subsets {}",
-                drawn(drawn_from)
-            ),
-            Self::TorchFidelityKid { subsets, size, seed } => {
-                format!(
-                    "(x·y / D + 1)³, unbiased; {subsets} subsets of {size}, NumPy seed {seed}; f64"
-                )
-            }
-            Self::StyleGanKid { subsets, max_size, drawn_from } => format!(
-                "(x·y / D + 1)³, unbiased; {subsets} subsets of at most {max_size} {}; f64",
-                drawn(drawn_from)
-            ),
-            Self::Cmmd => "Gaussian kernel of width 10, with the diagonals; f64".into(),
-            Self::Precision { k, boundary } | Self::Recall { k, boundary } => {
-                format!("neighbor {k}, {boundary}; f64")
-            }
-            Self::Density { k } | Self::Coverage { k } => {
-                format!("neighbor {k}, {}; f64", Boundary::Outside)
-            }
+            Self::Density { k } => found.balls / k as f64,
+            Self::Coverage { .. } => found.occupied,
+            _ => found.covered,
         }
+    }
+
+    /// Whether it takes the features of the real images, and not only their mean and covariance.
+    pub fn needs_features(self) -> bool {
+        !matches!(self, Self::Frechet | Self::FdInfinity { .. })
     }
 }
 
 fn gaussian(features: &Tensor, divisor: Divisor) -> Result<FrechetReference> {
     let stats = GaussianStats::of(features)?;
     FrechetReference::new(&stats.mean()?, &stats.covariance_by(divisor)?)
-}
-
-fn drawn(NoiseState { seed, stream, draw }: NoiseState) -> String {
-    format!("(seed {seed}, stream {stream:#x}, draw {draw})")
 }

@@ -3,4 +3,6 @@
 mod bad_input;
 mod fixtures;
 mod formats;
+mod in_order;
 mod loader;
+mod npz;

@@ -1,11 +1,14 @@
 //! Statistics of real images, in files.
 
+mod compare;
 mod npy;
 mod npz;
 mod problem;
 
 pub use problem::ReferenceProblem;
 
+use crate::gaussian_stats::feature_dim;
+use crate::sliced_wasserstein::on_host;
 use crate::{Error, FrechetReference, GaussianStats, Recipe, Result};
 use diffusion_core::tensor_file;
 use std::collections::BTreeMap;
@@ -14,6 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 const RECIPE: &str = "recipe";
 const COUNT: &str = "n";
+const FEATURES: &str = "features";
 
 /// Mean and covariance of the features of real images, with the recipe they were made by.
 ///
@@ -42,6 +46,9 @@ pub struct ReferenceStats {
     pub mean: Tensor,
     /// The covariance, `[D, D]`, f64.
     pub covariance: Tensor,
+    /// The features themselves, `[N, D]`, f32, for statistics that mean and covariance do not decide. They may be those of
+    /// other images than mean and covariance.
+    pub features: Option<Tensor>,
     /// How many images there were, if that is known.
     pub count: Option<i64>,
     /// Where the statistics come from, for the recipe of a value.
@@ -57,7 +64,21 @@ impl ReferenceStats {
     pub fn of(stats: &GaussianStats, recipe: Recipe) -> Result<Self> {
         let (mean, covariance) = (stats.mean()?, stats.covariance_by(recipe.divisor)?);
         let origin = format!("{} reference images", stats.count());
-        Self { recipe, mean, covariance, count: Some(stats.count()), origin }.checked()
+        let (features, count) = (None, Some(stats.count()));
+        Self { recipe, mean, covariance, features, count, origin }.checked()
+    }
+
+    /// The same reference with the features of real images, `[N, D]`: 8 KiB for each image of an FID.
+    ///
+    /// # Errors
+    /// [`Error::NotFeatures`], [`Error::Dimension`], [`Error::NonFiniteFeatures`] for unusable features.
+    pub fn with_features(self, features: &Tensor) -> Result<Self> {
+        let (expected, found) = (self.recipe.dim, feature_dim(features)?);
+        if expected != found {
+            return Err(Error::Dimension { expected, found });
+        }
+        let features = on_host(features)?.to_kind(Kind::Float);
+        Ok(Self { features: Some(features), ..self })
     }
 
     /// Reads the arrays `mu` and `sigma` of a NumPy archive, as EDM, pytorch-fid and ADM publish them.
@@ -70,7 +91,8 @@ impl ReferenceStats {
     pub fn read_npz(path: impl AsRef<Path>, recipe: Recipe) -> Result<Self> {
         let path = path.as_ref();
         let (mean, covariance) = npz::read(path).map_err(|problem| bad(path, problem))?;
-        Self { recipe, mean, covariance, count: None, origin: file_name(path) }.checked()
+        let origin = file_name(path);
+        Self { recipe, mean, covariance, features: None, count: None, origin }.checked()
     }
 
     /// Writes a NumPy archive for other programs. It does not carry the recipe.
@@ -100,11 +122,17 @@ impl ReferenceStats {
             }
         };
         let (mean, covariance) = (tensor("mu")?, tensor("sigma")?);
+        let features = file.tensors.iter().find(|(found, _)| found == FEATURES);
         let origin = format!("{}, {count} reference images", file_name(path));
-        Self { recipe, mean, covariance, count: Some(count), origin }.checked()
+        let stats = Self { recipe, mean, covariance, features: None, count: Some(count), origin };
+        let stats = stats.checked()?;
+        match features {
+            Some((_, features)) => stats.with_features(features),
+            None => Ok(stats),
+        }
     }
 
-    /// Writes the statistics with their recipe: tensors `mu` and `sigma`, metadata `recipe` (JSON) and `n`.
+    /// Writes the statistics with their recipe: tensors `mu`, `sigma` and, if there are any, `features`; metadata `recipe` (JSON) and `n`.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be written; [`Error::TooFew`] if the number of images is not known.
@@ -113,7 +141,8 @@ impl ReferenceStats {
         let count = self.count.ok_or(Error::TooFew { found: 0, needed: least })?;
         let recipe = serde_json::to_string(&self.recipe).expect("a recipe is plain data");
         let metadata = BTreeMap::from([(RECIPE.into(), recipe), (COUNT.into(), count.to_string())]);
-        let tensors = [("mu", &self.mean), ("sigma", &self.covariance)];
+        let features = self.features.iter().map(|features| (FEATURES, features));
+        let tensors = [("mu", &self.mean), ("sigma", &self.covariance)].into_iter().chain(features);
         Ok(tensor_file::write(path.as_ref(), tensors, &metadata)?)
     }
 
