@@ -5,7 +5,7 @@
 mod example;
 
 use clap::Parser;
-use fewstep::backbones::{Inception, Lpips, LpipsFlavor};
+use fewstep::backbones::{Inception, LeNet, Lpips, LpipsFlavor};
 use fewstep::datasets::{ImageFiles, ImageSource, Split};
 use fewstep::diffusion_core::npy::Header;
 use fewstep::diffusion_core::tensor_file;
@@ -32,6 +32,18 @@ fn inception() -> &'static Path {
         network.parameters().save(&path, &BTreeMap::new()).unwrap();
         path
     })
+}
+
+/// The options of a small network, for tests that do not depend on the recipe.
+fn quick(more: &[&'static str]) -> Vec<&'static str> {
+    static FILE: OnceLock<String> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lenet.safetensors");
+        let network = LeNet::new(10, &mut Noise::new(1), Device::Cpu);
+        network.parameters().save(&path, &BTreeMap::new()).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    [more, &["--recipe", "LeNet", "--weights", file]].concat()
 }
 
 struct Folder(TempDir);
@@ -96,11 +108,13 @@ impl Folder {
     /// What the run adds up to in `measured.jsonl`.
     fn evaluate(&self, subject: &str, reference: &str, more: &[&str]) -> Result<String, String> {
         let [subject, reference] = [subject, reference].map(|name| self.path(name));
-        let weights = inception().to_str().unwrap();
         let out = self.path("measured.jsonl");
-        let base = ["evaluate", &subject, "--reference", &reference, "--weights", weights];
-        let base = base.into_iter().chain(["--out", &out, "--device", "cpu"]);
-        let args = example::Args::try_parse_from(base.chain(more.iter().copied())).unwrap();
+        let base = ["evaluate", &subject, "--reference", &reference, "--out", &out];
+        let mut all = [&base[..], &["--device", "cpu"], more].concat();
+        if !more.contains(&"--weights") {
+            all.extend(["--weights", inception().to_str().unwrap()]);
+        }
+        let args = example::Args::try_parse_from(all).unwrap();
         example::run(&args).map_err(|error| format!("{error:#}"))?;
         Ok(fs::read_to_string(out).unwrap())
     }
@@ -182,10 +196,10 @@ fn an_array_of_images_is_as_good_as_a_folder() {
         bytes.extend((0..64 * 3).map(|i| image.data[i % 3 * 64 + i / 3]));
     }
     folder.npz("pictures.npz", &[("arr_0.npy", &bytes)]);
-    let metrics = ["--metrics", "fid,coverage", "--k", "1"];
+    let metrics = quick(&["--metrics", "fid,coverage", "--k", "1"]);
     for [subject, reference] in [["pictures.npz", "pictures"], ["pictures", "pictures.npz"]] {
         let found = folder.summary(subject, reference, &metrics);
-        assert!(found["FID"]["mean"].as_f64().unwrap().abs() < 1e-9);
+        assert!(found["LeNet-FD"]["mean"].as_f64().unwrap().abs() < 1e-9);
         assert_eq!(found["coverage"]["mean"], 1.0);
     }
     // As ADM's references: statistics of all images, pixels of some.
@@ -193,18 +207,19 @@ fn an_array_of_images_is_as_good_as_a_folder() {
         let header = Header::new("<f8", shape);
         [header.to_bytes(), vec![0; 8 * header.values().unwrap() as usize]].concat()
     };
-    let (mean, covariance) = (zeros(&[2048]), zeros(&[2048, 2048]));
+    let (mean, covariance) = (zeros(&[84]), zeros(&[84, 84]));
     let arrays: [(&str, &[u8]); 3] =
         [("mu.npy", &mean), ("sigma.npy", &covariance), ("arr_0.npy", &bytes)];
     folder.npz("both.npz", &arrays);
-    let found = folder.summary("pictures", "both.npz", &["--metrics", "coverage", "--k", "1"]);
+    let found =
+        folder.summary("pictures", "both.npz", &quick(&["--metrics", "coverage", "--k", "1"]));
     let recipe = found["coverage"]["metric"]["recipe"].as_str().unwrap();
     assert!(found["coverage"]["mean"] == 1.0 && recipe.ends_with("4 images, both.npz"), "{recipe}");
 
     folder.npz("other.npz", &[("x.npy", &zeros(&[2]))]);
-    let error = folder.refusal("pictures", "other.npz", &[]);
+    let error = folder.refusal("pictures", "other.npz", &quick(&[]));
     assert!(error.contains("there is no array `mu`"), "{error}");
-    let error = folder.refusal("other.npz", "pictures", &[]);
+    let error = folder.refusal("other.npz", "pictures", &quick(&[]));
     assert!(error.contains("array `arr_0`: there is no such array"), "{error}");
 }
 
@@ -212,7 +227,7 @@ fn an_array_of_images_is_as_good_as_a_folder() {
 fn a_model_is_measured_for_each_seed_and_number_of_steps() {
     let folder = Folder::new().model(3, None);
     let [plot, grid, json] = ["nfe.png", "grid.png", "all.json"].map(|name| folder.path(name));
-    let more = ["--n", "2", "--seeds", "2", "--steps", "1,2"];
+    let more = quick(&["--n", "2", "--seeds", "2", "--steps", "1,2"]);
     let pictures = ["--plot", &plot, "--grid", &grid, "--json", &json];
     let more = [&more[..], &pictures].concat();
     let lines = folder.evaluate("model.safetensors", "pictures", &more).unwrap();
@@ -286,15 +301,15 @@ fn equal_pictures_have_no_lpips_diversity_and_others_have() {
 #[test]
 fn images_that_cannot_be_measured_are_named() {
     let folder = Folder::new().model(3, Some(f64::NAN));
-    let nan = folder.refusal("model.safetensors", "pictures", &["--n", "2"]);
+    let nan = folder.refusal("model.safetensors", "pictures", &quick(&["--n", "2"]));
     assert!(nan.contains("from number 0 on, seed 0") && nan.contains("NaN"), "{nan}");
     let folder = folder.model(2, None);
-    let colors = folder.refusal("model.safetensors", "pictures", &["--n", "2"]);
+    let colors = folder.refusal("model.safetensors", "pictures", &quick(&["--n", "2"]));
     assert!(colors.contains("2 channels; 1 (grey) or 3 (RGB) are needed"), "{colors}");
     folder.picture("one", 0, [3, 8, 8]);
-    let few = folder.refusal("one", "pictures", &[]);
+    let few = folder.refusal("one", "pictures", &quick(&[]));
     assert!(few.contains("1 sample(s) are too few: at least 2 are needed"), "{few}");
-    let few = folder.refusal("pictures", "one", &[]);
+    let few = folder.refusal("pictures", "one", &quick(&[]));
     assert!(few.contains("1 sample(s) are too few"), "{few}");
     for (name, odd, reason) in [
         ("sizes", [3, 8, 9], "(height, width)"),
@@ -302,7 +317,7 @@ fn images_that_cannot_be_measured_are_named() {
     ] {
         folder.picture(name, 0, [3, 8, 8]);
         folder.picture(name, 1, odd);
-        let mixed = folder.refusal(name, "pictures", &[]);
+        let mixed = folder.refusal(name, "pictures", &quick(&[]));
         assert!(mixed.contains("1.png") && mixed.contains(reason), "{mixed}");
     }
 }
@@ -327,6 +342,8 @@ fn what_cannot_be_measured_is_said() {
         let found = refusal(more);
         assert!(found.contains(reason), "{found}");
     }
+    let unlike = refusal(&["--recipe", "LeNet"]);
+    assert!(unlike.contains("inception.safetensors"), "{unlike}");
     let missing = folder.refusal("nowhere", "pictures", &[]);
     assert!(missing.contains("nowhere"), "{missing}");
 }
@@ -335,11 +352,11 @@ fn what_cannot_be_measured_is_said() {
 fn a_line_that_was_cut_off_is_named() {
     let folder = Folder::new();
     let out = folder.path("measured.jsonl");
-    let whole = folder.evaluate("pictures", "pictures", &[]).unwrap();
+    let whole = folder.evaluate("pictures", "pictures", &quick(&[])).unwrap();
     for (kept, reason) in [(whole.len() - 9, "is no measurement"), (whole.len() - 1, "has no end")]
     {
         fs::write(&out, [&whole[..], &whole[..kept]].concat()).unwrap();
-        let error = folder.refusal("pictures", "pictures", &[]);
+        let error = folder.refusal("pictures", "pictures", &quick(&[]));
         assert!(error.contains("line 2, ") && error.contains(reason), "{error}");
         assert!(error.contains("`--out`"), "{error}");
     }

@@ -2,9 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use fewstep::backbones::{LeNet, LeNetOutput};
 use fewstep::metrics::Recipe;
+use fewstep::prelude::*;
 use std::path::PathBuf;
 use std::thread;
+
+/// The recipe that has no name of its own, because its weights are not published.
+const CLASSIFIER: &str = "LeNet";
 
 /// Measure a saved model, or images in files, by published recipes.
 ///
@@ -17,12 +22,13 @@ pub(crate) struct Args {
     /// with bytes `arr_0` [N, H, W, C] and, if there are classes, labels `arr_1`.
     #[arg(value_name = "MODEL.safetensors or IMAGES")]
     pub(crate) subject: PathBuf,
-    /// The real images, as for the subject, which all but `is` and `lpips-diversity` need; or their statistics: .npz as EDM, pytorch-fid and ADM publish them, or
-    /// .safetensors that this example wrote.
+    /// The real images, as for the subject, which all but `is` and `lpips-diversity` need; or their statistics: .npz as EDM,
+    /// pytorch-fid and ADM publish them, or .safetensors that this example wrote.
     #[arg(long, value_name = "IMAGES or FILE")]
     pub(crate) reference: Option<PathBuf>,
     /// How features are made: `EDM FID`, `StyleGAN FID`, `ADM FID`, `torch-fidelity`, `pytorch-fid`, `clean-fid`,
-    /// `FD-DINOv2`, `CMMD`, `StyleGAN VGG16`, `Inception Score`.
+    /// `FD-DINOv2`, `EDM2 FD-DINOv2`, `CMMD`, `StyleGAN VGG16`, `torch-fidelity VGG16`, `Inception Score`; `LeNet` with the
+    /// `--weights` that 08_mnist_classifier wrote.
     #[arg(long, default_value = "EDM FID")]
     pub(crate) recipe: String,
     /// What is computed from one pass of the network [default: what the recipe is known for].
@@ -114,9 +120,22 @@ impl Args {
         );
         let sweep = self.plot.is_none() || self.steps.len() > 1;
         ensure!(sweep, "`--plot` draws over network evaluations; give several `--steps`");
-        Recipe::named(&self.recipe).with_context(|| {
-            let names: Vec<_> = Recipe::NAMED.iter().map(|recipe| &*recipe.name).collect();
-            format!("there is no recipe `{}`; there are {}", self.recipe, names.join(", "))
-        })
+        match &*self.recipe {
+            CLASSIFIER => self.classifier(),
+            name => Recipe::named(name).with_context(|| {
+                let names = Recipe::NAMED.iter().map(|recipe| &*recipe.name);
+                let names: Vec<_> = names.chain([CLASSIFIER]).collect();
+                format!("there is no recipe `{name}`; there are {}", names.join(", "))
+            }),
+        }
+    }
+
+    /// The recipe of a classifier that was trained here: that of its own weights.
+    fn classifier(&self) -> Result<Recipe> {
+        let file = self.weights.as_deref();
+        let file = file.with_context(|| {
+            format!("`--recipe {CLASSIFIER}` needs the `--weights` of 08_mnist_classifier")
+        })?;
+        Ok(LeNet::open(file, Device::Cpu)?.recipe(LeNetOutput::Features))
     }
 }

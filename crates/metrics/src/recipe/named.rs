@@ -119,6 +119,14 @@ impl Recipe {
         divisor: Divisor::Sample,
     };
 
+    /// EDM2's FD-DINOv2: PyTorch's smoothed bicubic resizing instead of Pillow's, else dgm-eval's.
+    pub const EDM2_FD_DINOV2: Self = Self {
+        name: Borrowed("EDM2 FD-DINOv2"),
+        distance: [Borrowed("Fréchet distance of DINOv2 features (EDM2)"), Borrowed("FD-DINOv2")],
+        resize: Some((Resize::TorchBicubicSmooth, 224)),
+        ..Self::FD_DINOV2
+    };
+
     /// The embeddings of CMMD: CLIP ViT-L/14 at 336 pixels, projected, of unit length.
     pub const CMMD: Self = Self {
         name: Borrowed("CMMD"),
@@ -144,6 +152,7 @@ impl Recipe {
         Self::STYLE_GAN_VGG16,
         Self::TORCH_FIDELITY_VGG16,
         Self::FD_DINOV2,
+        Self::EDM2_FD_DINOV2,
         Self::CMMD,
     ];
 }
