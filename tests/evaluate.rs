@@ -255,6 +255,22 @@ fn a_model_is_measured_for_each_seed_and_number_of_steps() {
     assert_eq!(folder.evaluate("model.safetensors", "pictures", &more).unwrap(), lines);
 }
 
+#[test]
+fn a_model_can_be_the_reference_and_statistics_go_to_other_programs() {
+    let folder = Folder::new().model(3, None);
+    let npz = folder.path("model.npz");
+    let more = quick(&["--n", "3"]);
+    let saved = [&more[..], &["--metrics", "fid,coverage", "--k", "1", "--save-reference", &npz]];
+    let found = folder.summary("model.safetensors", "model.safetensors", &saved.concat());
+    let recipe = found["coverage"]["metric"]["recipe"].as_str().unwrap();
+    assert!(recipe.contains("3 images of the model"), "{recipe}");
+    let of_model = found["LeNet-FD"]["mean"].as_f64().unwrap();
+    assert!(of_model > 1e-3, "the reference has latents of its own: {of_model}");
+    let read = folder.summary("model.safetensors", "model.npz", &more);
+    let of_file = read["LeNet-FD"]["mean"].as_f64().unwrap();
+    assert!((of_file / of_model - 1.0).abs() < 1e-9, "{of_file} {of_model}");
+}
+
 /// Files that LPIPS can be opened from.
 fn lpips(folder: &Folder) -> [String; 2] {
     let lpips = Lpips::zeroed(LpipsFlavor::Package, Device::Cpu);

@@ -16,22 +16,23 @@ def run(program, folder, cores):
     """Seconds, the largest resident memory in MiB, and the value."""
     environment = {**os.environ, **program.environment, "OMP_NUM_THREADS": str(len(cores))}
     environment.pop("LD_LIBRARY_PATH", None)  # every side brings its own libtorch
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as complaints:
         start = time.monotonic()
         child = subprocess.Popen(
             program.command,
             cwd=folder,
             env=environment,
             stdout=output,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.monotonic() - start
         output.seek(0)
         text = output.read()
-    if status != 0:
-        sys.exit(f"{program.name} failed with status {status}: {' '.join(program.command)}\n{text}")
+        complaints.seek(0)
+        if status != 0:
+            sys.exit(f"{program.name} failed with status {status}: {' '.join(program.command)}\n{complaints.read()}")
     return seconds, usage.ru_maxrss / 1024, program.value(text)
 
 

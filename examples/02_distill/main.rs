@@ -21,6 +21,7 @@
 mod evaluation;
 mod job;
 mod outcome;
+mod phase;
 mod settings;
 
 use anyhow::Result;

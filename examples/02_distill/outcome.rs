@@ -1,6 +1,7 @@
 //! What a run leaves: networks, pictures, the table.
 
-use super::job::{Job, Phase};
+use super::job::Job;
+use super::phase::Phase;
 use super::settings::Flags;
 use anyhow::Result;
 use fewstep::datasets::{Loader, images};

@@ -1,13 +1,13 @@
 //! Settings in layers.
 
 use super::evaluation::EvaluationSettings;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use fewstep::datasets::ImageSource;
-use fewstep::distill_trainer::{Resume, settings};
+use fewstep::distill_trainer::{Precision, Resume, settings};
 use fewstep::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Train a teacher and distill it to one step.
 ///
@@ -150,6 +150,74 @@ pub(crate) struct Settings {
     pub(crate) evaluation: EvaluationSettings,
 }
 
+/// The flags among the layers, and the tables.
+pub(crate) fn split(mut layers: toml::Table) -> Result<(Flags, toml::Table)> {
+    let tables = ["network", "teacher_run", "student_run", "options", "evaluation"];
+    let tables = tables.iter().filter_map(|key| layers.remove_entry(*key)).collect();
+    Ok((layers.try_into().context("in the settings")?, tables))
+}
+
+impl Settings {
+    pub(crate) fn new(
+        mut flags: Flags,
+        mut tables: toml::Table,
+        data: &dyn ImageSource,
+        resume: &Resume,
+    ) -> Result<Self> {
+        let entry = method(&flags.method)?;
+        let network = take(&mut tables, "network", &small_network(data))?;
+        let teacher_run = flags.run("teacher", flags.teacher_kimg)?;
+        let teacher_run = take(&mut tables, "teacher_run", &teacher_run)?;
+        let evaluation = take(&mut tables, "evaluation", &EvaluationSettings::default())?;
+        evaluation.check()?;
+        let mut student_run = flags.run(&flags.method, flags.kimg)?;
+        if !evaluation.keep_best.is_empty() {
+            student_run.checkpoint_kimg = evaluation.every_kimg; // what was measured can be kept
+        }
+        let student_run = take(&mut tables, "student_run", &student_run)?;
+        if flags.schedule_kimg <= 0.0 {
+            flags.schedule_kimg = begun_with(&flags.out, resume)?.unwrap_or(student_run.kimg);
+        }
+        let mut options = (entry.options)();
+        if flags.recipe == "short" {
+            let kimg = flags.schedule_kimg;
+            let images = TrainConfig { kimg, ..student_run.clone() }.total_images();
+            let steps = images / student_run.batch as u64;
+            settings::merge(&mut options, (entry.short_options)(kimg, steps));
+        }
+        let options = take(&mut tables, "options", &options)?;
+        Ok(Self { flags, network, teacher_run, student_run, options, evaluation })
+    }
+}
+
+impl Flags {
+    /// The settings of a run of the method `name`, as far as flags decide them.
+    fn run(&self, name: &str, kimg: f64) -> Result<TrainConfig> {
+        let entry = method(name)?;
+        let roles = match self.recipe.as_str() {
+            "short" => (entry.short_run)(),
+            "published" => (entry.published)(),
+            other => bail!("recipe `{other}` is neither `short` nor `published`"),
+        };
+        let precision = toml::Value::from(self.precision.clone());
+        let precision: Precision = precision.try_into().with_context(|| {
+            format!("precision `{}` is none of `auto`, `f32`, `bf16`", self.precision)
+        })?;
+        let config = TrainConfig {
+            batch: self.batch,
+            kimg,
+            seed: self.seed,
+            tick_kimg: (kimg / 20.0).max(0.1),
+            checkpoint_kimg: (kimg / 4.0).max(0.1),
+            precision,
+            roles,
+            ..TrainConfig::default()
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
 /// A U-Net that two cores can train: 32 channels, down to 8 pixels or so, with attention there.
 pub(crate) fn small_network(data: &dyn ImageSource) -> SongUnetConfig {
     let (channels, _, size) = data.shape();
@@ -170,4 +238,15 @@ pub(crate) fn small_network(data: &dyn ImageSource) -> SongUnetConfig {
         dropout: 0.0,
         ..SongUnetConfig::default()
     }
+}
+
+/// What the schedules of the run in `out` were made for, if it is to go on.
+fn begun_with(out: &Path, resume: &Resume) -> Result<Option<f64>> {
+    let path = out.join("settings.toml");
+    if *resume == Resume::Never || !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let settings: toml::Table = text.parse().with_context(|| path.display().to_string())?;
+    Ok(settings.get("schedule_kimg").and_then(toml::Value::as_float))
 }

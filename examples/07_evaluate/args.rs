@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(value_name = "MODEL.safetensors or IMAGES")]
     pub(crate) subject: PathBuf,
     /// The real images, as for the subject, which all but `is` and `lpips-diversity` need; or their statistics: .npz as EDM,
-    /// pytorch-fid and ADM publish them, or .safetensors that this example wrote.
+    /// pytorch-fid and ADM publish them, or .safetensors that this example wrote. A model stands for `--n` images of its own.
     #[arg(long, value_name = "IMAGES or FILE")]
     pub(crate) reference: Option<PathBuf>,
     /// How features are made: `EDM FID`, `StyleGAN FID`, `ADM FID`, `torch-fidelity`, `pytorch-fid`, `clean-fid`,
@@ -89,7 +89,8 @@ pub(crate) struct Args {
     /// Show the first batch of seed 0. With several `--steps`, their number goes into the name.
     #[arg(long, value_name = "FILE.png")]
     pub(crate) grid: Option<PathBuf>,
-    /// Keep the statistics of reference images, with their recipe; with features, if a metric needs them.
+    /// Keep the statistics of reference images, with their recipe; with features, if a metric needs them. As .npz for EDM's
+    /// programs and pytorch-fid, mean and covariance alone.
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) save_reference: Option<PathBuf>,
 }

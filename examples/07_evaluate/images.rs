@@ -1,6 +1,6 @@
 //! Images in batches, from files and from a generator.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fewstep::datasets::{ImageSource, InOrder, OpenOptions, open};
 use fewstep::metrics::{ByteRule, ImageShape, edm_subset};
 use fewstep::prelude::*;
@@ -82,23 +82,31 @@ impl ImageSet for Files {
 
 /// Images that a model makes of one seed: latents one by one, so that they do not depend on the batch; classes in turn.
 pub(crate) struct Generated<'a> {
-    pub(crate) generator: &'a dyn Generator,
+    generator: &'a dyn Generator,
     /// Channels, height and width.
-    pub(crate) shape: [i64; 3],
-    pub(crate) classes: i64,
-    /// How many.
-    pub(crate) n: usize,
-    pub(crate) seed: u64,
-    pub(crate) device: Device,
+    shape: [i64; 3],
+    classes: i64,
+    n: usize,
+    seed: u64,
     /// How they become bytes.
-    pub(crate) bytes: ByteRule,
+    bytes: ByteRule,
+    device: Device,
 }
 
-impl Generated<'_> {
-    /// The shape of a model's images.
-    pub(crate) fn shape_of(model: &Architecture) -> Result<[i64; 3]> {
+impl<'a> Generated<'a> {
+    /// `n` images of the generator that was made of `model`.
+    pub(crate) fn of(
+        generator: &'a dyn Generator,
+        model: &Architecture,
+        n: usize,
+        seed: u64,
+        bytes: ByteRule,
+        device: Device,
+    ) -> Result<Self> {
+        ensure!(!model.needs_text(), "the model needs a text, which this example has not");
         let size = model.image_size().context("the model is not made for images of one size")?;
-        Ok([model.image_channels(), size, size])
+        let shape = [model.image_channels(), size, size];
+        Ok(Self { generator, shape, classes: model.classes(), n, seed, bytes, device })
     }
 
     /// Images `[B, C, H, W]`, each batch with the time it took; ends when `with` says so.

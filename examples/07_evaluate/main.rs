@@ -32,7 +32,7 @@ mod rows;
 mod summary;
 mod wanted;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 pub(crate) use args::Args;
 use clap::Parser;
 use fewstep::diffusion_core::tensor_file;
@@ -105,9 +105,6 @@ impl Run<'_> {
     fn model(&mut self) -> Result<()> {
         let (args, device) = (self.args, self.device);
         let (network, model) = unet::load(&args.subject, device)?;
-        if model.architecture.needs_text() {
-            bail!("{} needs a text, which this example has not", args.subject.display());
-        }
         network.prepare();
         let sweep: Vec<Option<u32>> = match args.steps.is_empty() {
             true => vec![None],
@@ -118,15 +115,8 @@ impl Run<'_> {
             let shown = serde_json::to_string(&sampler)?;
             let generator = Sampling::new(&network, sampler.build()?);
             for seed in 0..args.seeds {
-                let images = Generated {
-                    generator: &generator,
-                    shape: Generated::shape_of(&model.architecture)?,
-                    classes: model.architecture.classes(),
-                    n: args.n,
-                    seed,
-                    device,
-                    bytes: self.recipe.bytes,
-                };
+                let (model, bytes) = (&model.architecture, self.recipe.bytes);
+                let images = Generated::of(&generator, model, args.n, seed, bytes, device)?;
                 let row = self.row(args.n, &shown, Some(generator.nfe()), seed)?;
                 self.measure(&row, &images)?;
                 if let (Some(path), 0) = (&args.grid, seed) {

@@ -48,7 +48,7 @@ pub(crate) fn load(
         let path = args.reference.as_deref();
         let path = path.context("give real images or their statistics with `--reference`")?;
         let keep_features = statistics.iter().any(|statistic| statistic.needs_features());
-        let reference = reference::load(path, args, &features, keep_features)?;
+        let reference = reference::load(path, args, &features, keep_features, device)?;
         reference.require(recipe, &statistics)?;
         judge.reference = Some(reference);
     }
