@@ -28,7 +28,7 @@ pub(crate) struct Args {
     pub(crate) reference: Option<PathBuf>,
     /// How features are made: `EDM FID`, `StyleGAN FID`, `ADM FID`, `torch-fidelity`, `pytorch-fid`, `clean-fid`,
     /// `FD-DINOv2`, `EDM2 FD-DINOv2`, `CMMD`, `StyleGAN VGG16`, `torch-fidelity VGG16`, `Inception Score`; `LeNet` with the
-    /// `--weights` that 08_mnist_classifier wrote.
+    /// `--weights` that `08_mnist_classifier` wrote.
     #[arg(long, default_value = "EDM FID")]
     pub(crate) recipe: String,
     /// What is computed from one pass of the network [default: what the recipe is known for].
@@ -135,7 +135,7 @@ impl Args {
     fn classifier(&self) -> Result<Recipe> {
         let file = self.weights.as_deref();
         let file = file.with_context(|| {
-            format!("`--recipe {CLASSIFIER}` needs the `--weights` of 08_mnist_classifier")
+            format!("`--recipe {CLASSIFIER}` needs the `--weights` of `08_mnist_classifier`")
         })?;
         Ok(LeNet::open(file, Device::Cpu)?.recipe(LeNetOutput::Features))
     }
