@@ -10,7 +10,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file of weights that is not there.
-    #[error("there is no file {}: get `{name}` from {url} ({license}), put it there or give its path", path.display())]
+    #[error(
+        "there is no file {}: get `{name}` from {url} ({license}{}), put it there or give its path",
+        path.display(), checksum(sha256)
+    )]
     Missing {
         /// Where it was looked for.
         path: PathBuf,
@@ -20,6 +23,8 @@ pub enum Error {
         url: &'static str,
         /// Under which license.
         license: &'static str,
+        /// What its SHA-256 begins with, if that is published.
+        sha256: &'static str,
     },
     /// A file whose bytes are not the published ones.
     #[error(
@@ -167,4 +172,12 @@ pub enum Error {
         /// Which tensors.
         source: diffusion_core::Error,
     },
+}
+
+/// What is known of a checksum, for a message.
+fn checksum(sha256: &str) -> String {
+    match sha256 {
+        "" => String::new(),
+        digits => format!("; its SHA-256 begins with {digits}"),
+    }
 }

@@ -230,6 +230,6 @@ mod tests {
         assert!(error.to_string().contains("/nowhere/inception.pth"), "{error}");
         assert_eq!(weight_file(&Recipe::FD_DINOV2).unwrap().name, "dinov2_vitl14_pretrain.pth");
         let clip = weight_file(&Recipe::CMMD).unwrap();
-        assert!(clip.url.contains("/openai/clip-vit-large-patch14-336/"), "{}", clip.url);
+        assert!(clip.url.contains(clip.sha256) && clip.name == "ViT-L-14-336px.pt", "{}", clip.url);
     }
 }

@@ -47,7 +47,7 @@ impl WeightFile {
     pub fn check(&self, path: &Path) -> Result<()> {
         let &Self { name, url, sha256: expected, license } = self;
         if !path.exists() {
-            return Err(Error::Missing { path: path.into(), name, url, license });
+            return Err(Error::Missing { path: path.into(), name, url, license, sha256: expected });
         }
         if expected.is_empty() {
             return Ok(());

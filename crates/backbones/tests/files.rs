@@ -50,7 +50,7 @@ fn a_missing_file_says_where_to_get_it() {
     assert!(matches!(error, Error::Missing { .. }));
     let message = error.to_string();
     assert!(
-        message.contains("https://example.org/abc.pth") && message.contains("MIT"),
+        message.contains("https://example.org/abc.pth (MIT; its SHA-256 begins with ba7816bf)"),
         "{message}"
     );
 }

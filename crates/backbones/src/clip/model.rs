@@ -20,11 +20,11 @@ pub struct ClipModel {
     pub image: ClipImageConfig,
     /// The text tower.
     pub text: ClipTextConfig,
-    /// A file with both towers, named after its repository. Files of other publishers with the same weights do as well.
+    /// A file with both towers. Files of other publishers with the same weights do as well, such as those of transformers.
     pub file: WeightFile,
 }
 
-/// A file in a repository of the Hugging Face hub.
+/// A file in a repository of the Hugging Face hub, named after the repository.
 macro_rules! hub {
     ($owner:literal, $repository:literal, $file:literal) => {
         WeightFile {
@@ -43,20 +43,38 @@ macro_rules! hub {
     };
 }
 
+/// A file of `OpenAI`, a TorchScript module in half precision. Its checksum is part of its address.
+macro_rules! openai {
+    ($sha256:literal, $file:literal) => {
+        WeightFile {
+            name: $file,
+            url: concat!("https://openaipublic.azureedge.net/clip/models/", $sha256, "/", $file),
+            sha256: $sha256,
+            license: "MIT",
+        }
+    };
+}
+
 impl ClipModel {
     /// `OpenAI`'s ViT-B/32.
     pub const OPENAI_VIT_B32: Self = Self {
         name: "clip-vit-b32",
         image: image([224, 32, 512], transformer([768, 12, 12, 3072], OPENAI)),
         text: text(512, transformer([512, 12, 8, 2048], OPENAI)),
-        file: hub!("openai", "clip-vit-base-patch32", "pytorch_model.bin"),
+        file: openai!(
+            "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+            "ViT-B-32.pt"
+        ),
     };
 
     /// `OpenAI`'s ViT-B/16.
     pub const OPENAI_VIT_B16: Self = Self {
         name: "clip-vit-b16",
         image: image([224, 16, 512], transformer([768, 12, 12, 3072], OPENAI)),
-        file: hub!("openai", "clip-vit-base-patch16", "pytorch_model.bin"),
+        file: openai!(
+            "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
+            "ViT-B-16.pt"
+        ),
         ..Self::OPENAI_VIT_B32
     };
 
@@ -65,14 +83,20 @@ impl ClipModel {
         name: "clip-vit-l14",
         image: image([224, 14, 768], transformer([1024, 24, 16, 4096], OPENAI)),
         text: text(768, transformer([768, 12, 12, 3072], OPENAI)),
-        file: hub!("openai", "clip-vit-large-patch14", "pytorch_model.bin"),
+        file: openai!(
+            "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+            "ViT-L-14.pt"
+        ),
     };
 
     /// `OpenAI`'s ViT-L/14 for images of 336 pixels: that of CMMD.
     pub const OPENAI_VIT_L14_336: Self = Self {
         name: "clip-vit-l14-336",
         image: image([336, 14, 768], transformer([1024, 24, 16, 4096], OPENAI)),
-        file: hub!("openai", "clip-vit-large-patch14-336", "pytorch_model.bin"),
+        file: openai!(
+            "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+            "ViT-L-14-336px.pt"
+        ),
         ..Self::OPENAI_VIT_L14
     };
 
