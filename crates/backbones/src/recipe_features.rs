@@ -99,7 +99,7 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
             None => return Err(no_network(&recipe)),
         },
     };
-    Ok(RecipeFeatures::new(recipe, network))
+    Ok(RecipeFeatures::new(recipe, network).on(device))
 }
 
 /// The image tower in `file`, once it is known to fit the recipe.

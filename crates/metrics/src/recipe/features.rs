@@ -2,7 +2,7 @@
 
 use super::Recipe;
 use crate::{Divisor, Error, FeatureExtractor, ImageShape, Result};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Images that the network sees at a time on a CPU: more of them take more memory, and no less time.
 const AT_ONCE_ON_CPU: i64 = 4;
@@ -46,12 +46,20 @@ impl<F: Fn(&Tensor) -> Result<Tensor>> FeatureNetwork for F {
 pub struct RecipeFeatures<N> {
     recipe: Recipe,
     network: N,
+    device: Option<Device>,
 }
 
 impl<N: FeatureNetwork> RecipeFeatures<N> {
     /// The features of `network` by `recipe`.
     pub fn new(recipe: Recipe, network: N) -> Self {
-        Self { recipe, network }
+        Self { recipe, network, device: None }
+    }
+
+    /// The same with images prepared on `device`, that of the network, instead of where they are: bytes are much smaller than
+    /// what the network sees, and a GPU resizes faster.
+    #[must_use]
+    pub fn on(self, device: Device) -> Self {
+        Self { device: Some(device), ..self }
     }
 
     /// The recipe.
@@ -70,6 +78,7 @@ impl<N: FeatureNetwork> RecipeFeatures<N> {
     pub fn features_of_bytes(&self, bytes: &Tensor) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         ImageShape::of_bytes(bytes)?;
+        let bytes = bytes.to_device(self.device.unwrap_or_else(|| bytes.device()));
         let at_once =
             if bytes.device().is_cuda() { bytes.size()[0].max(1) } else { AT_ONCE_ON_CPU };
         let parts = bytes.split(at_once, 0);
