@@ -57,29 +57,29 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
     let network: Network = match (&*recipe.network, &*recipe.output) {
         ("inception-2015-12-05", "pool3") => {
             let inception = Inception::open(file, device)?;
-            Box::new(move |pixels| Ok(inception.features(&pixels.to_device(device))))
+            Box::new(move |pixels| Ok(inception.features(pixels)))
         }
         ("inception-2015-12-05", "logits without bias") => {
             let inception = Inception::open(file, device)?;
             Box::new(move |pixels| {
-                let features = inception.features(&pixels.to_device(device));
+                let features = inception.features(pixels);
                 Ok(inception.logits_without_bias(&features))
             })
         }
         ("vgg16 (StyleGAN)" | "vgg16 (torchvision)", "fc2 after ReLU") => {
             let vgg = Vgg16::open(file, Vgg16Variant::Plain, device)?;
-            Box::new(move |pixels| Ok(vgg.fully_connected(&pixels.to_device(device))))
+            Box::new(move |pixels| Ok(vgg.fully_connected(pixels)))
         }
         ("dinov2-vit-l14", "class token after the last norm") => {
             let config = DinoV2Config { size: DinoV2Size::Large, ..DinoV2Config::default() };
             let network = DinoV2::open(file, &config, device)?;
-            Box::new(move |pixels| Ok(network.forward(&pixels.to_device(device), &[]).class))
+            Box::new(move |pixels| Ok(network.forward(pixels, &[]).class))
         }
         (name, "image embedding of unit length") => {
             let model = ClipModel::named(name).ok_or_else(|| no_network(&recipe))?;
             let tower = clip_tower(model, &recipe, file, device)?;
             Box::new(move |pixels| {
-                let features = tower.forward(&pixels.to_device(device));
+                let features = tower.forward(pixels);
                 let embedding =
                     features.map_err(|error| metrics::Error::Network(error.into()))?.embedding;
                 Ok(&embedding / embedding.norm_scalaropt_dim(2.0, [1i64], true))
@@ -89,7 +89,7 @@ pub fn recipe_features(recipe: Recipe, file: &Path, device: Device) -> Result<Pu
             Some(found) => {
                 let (lenet, output) = found?;
                 Box::new(move |pixels| {
-                    let features = lenet.features(&pixels.to_device(device));
+                    let features = lenet.features(pixels);
                     Ok(match output {
                         LeNetOutput::Features => features,
                         LeNetOutput::Logits => lenet.logits(&features),

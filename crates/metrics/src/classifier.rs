@@ -1,6 +1,6 @@
 //! What a classifier says of images.
 
-use crate::gaussian_stats::feature_dim;
+use crate::gaussian_stats::{common_dim, feature_dim};
 use crate::{
     Direction, Error, FeatureExtractor, FeatureSet, InceptionScore, Measurement, MetricInfo,
     Result, ScoreSplits,
@@ -129,11 +129,7 @@ impl<E: FeatureExtractor> Classifier<E> {
 /// # Ok::<(), metrics::Error>(())
 /// ```
 pub fn label_agreement(logits: &Tensor, labels: &Tensor) -> Result<f64> {
-    let expected = feature_dim(logits)?;
-    let found = feature_dim(labels)?;
-    if expected != found {
-        return Err(Error::Dimension { expected, found });
-    }
+    common_dim(logits, labels)?;
     let [images, texts] = [logits, labels].map(|tensor| tensor.size()[0]);
     if images != texts {
         return Err(Error::Pairs { images, texts });

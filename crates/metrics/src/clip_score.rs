@@ -1,5 +1,6 @@
 //! How well images fit their texts.
 
+use crate::gaussian_stats::common_dim;
 use crate::sliced_wasserstein::checked;
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
@@ -30,18 +31,12 @@ use tch::{Kind, Tensor};
 /// ```
 pub fn clip_score(images: &Tensor, texts: &Tensor) -> Result<f64> {
     let (images, texts) = (unit_rows(images)?, unit_rows(texts)?);
-    let ([n, expected], [m, found]) = (rows_and_dim(&images), rows_and_dim(&texts));
+    let (n, m) = (images.size()[0], texts.size()[0]);
     if n != m {
         return Err(Error::Pairs { images: n, texts: m });
     }
-    if expected != found {
-        return Err(Error::Dimension { expected, found });
-    }
+    common_dim(&images, &texts)?;
     Ok((images * texts).sum(Kind::Double).double_value(&[]) / n as f64)
-}
-
-fn rows_and_dim(set: &Tensor) -> [i64; 2] {
-    [set.size()[0], set.size()[1]]
 }
 
 fn unit_rows(vectors: &Tensor) -> Result<Tensor> {

@@ -171,6 +171,12 @@ pub(crate) fn feature_dim(features: &Tensor) -> Result<i64> {
     }
 }
 
+/// The length of the vectors of two sets, `[N, D]` and `[M, D]`, which must be the same.
+pub(crate) fn common_dim(x: &Tensor, y: &Tensor) -> Result<i64> {
+    let (expected, found) = (feature_dim(x)?, feature_dim(y)?);
+    if expected == found { Ok(expected) } else { Err(Error::Dimension { expected, found }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,8 @@
 //! Distances between all pairs of two sets, a block of rows at a time.
 
+use crate::Result;
+use crate::gaussian_stats::common_dim;
 use crate::sliced_wasserstein::{checked, on_host};
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Entries of one block: 32 MiB of f64.
@@ -27,10 +28,7 @@ impl Pairs {
     /// [`Error::NotFeatures`], [`Error::TooFew`], [`Error::NonFiniteFeatures`] or [`Error::Dimension`].
     pub(crate) fn new(x: &Tensor, y: &Tensor) -> Result<Self> {
         let (x, y) = (on_host(x)?, checked(y)?);
-        let (expected, found) = (x.size()[1], y.size()[1]);
-        if expected != found {
-            return Err(Error::Dimension { expected, found });
-        }
+        common_dim(&x, &y)?;
         let y_squared = squared_lengths(&y);
         Ok(Self { x, y, y_squared, block: BLOCK })
     }
@@ -75,13 +73,15 @@ impl Pairs {
     }
 }
 
-fn squared_lengths(vectors: &Tensor) -> Tensor {
+/// The squared length of each row, in f64.
+pub(crate) fn squared_lengths(vectors: &Tensor) -> Tensor {
     vectors.square().sum_dim_intlist(1, false, Kind::Double)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use diffusion_core::Noise;
 
     fn distances(pairs: &Pairs) -> Tensor {

@@ -1,7 +1,9 @@
 //! Comparing distances with thresholds: in single precision where that decides, in double where it does not.
 
+use crate::Result;
+use crate::gaussian_stats::common_dim;
+use crate::pairwise::squared_lengths;
 use crate::sliced_wasserstein::on_host;
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Entries of one block: 16 MiB of f32.
@@ -48,14 +50,11 @@ impl Screened {
     /// [`Error::NotFeatures`], [`Error::TooFew`], [`Error::NonFiniteFeatures`] or [`Error::Dimension`].
     pub(crate) fn new(x: &Tensor, y: &Tensor) -> Result<Self> {
         let (x, y) = (on_host(x)?, on_host(y)?);
-        let (expected, found) = (x.size()[1], y.size()[1]);
-        if expected != found {
-            return Err(Error::Dimension { expected, found });
-        }
+        let dim = common_dim(&x, &y)?;
         let center = y.mean_dim(0, false, Kind::Double);
         let longest = longest(&x, &center).max(longest(&y, &center));
         let scale = if longest > 0.0 { 0.5f64.powi(longest.log2().ceil() as i32) } else { 1.0 };
-        let steps = (expected + 12) as f64 * UNIT;
+        let steps = (dim + 12) as f64 * UNIT;
         let gamma = if steps < 0.5 { steps / (1.0 - steps) } else { f64::INFINITY };
         // Subtracting the center rounds in f64; vectors far from the origin lose digits by it.
         let far = (longest + center.norm().double_value(&[])) * scale * f64::EPSILON;
@@ -139,13 +138,10 @@ fn longest(vectors: &Tensor, center: &Tensor) -> f64 {
     centered(vectors, center).map(largest).fold(0.0, f64::max).sqrt()
 }
 
-fn squared_lengths(vectors: &Tensor) -> Tensor {
-    vectors.square().sum_dim_intlist(1, false, Kind::Double)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use diffusion_core::Noise;
 
     #[test]

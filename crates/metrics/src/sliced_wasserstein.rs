@@ -1,6 +1,6 @@
 //! The sliced Wasserstein distance.
 
-use crate::gaussian_stats::feature_dim;
+use crate::gaussian_stats::{common_dim, feature_dim};
 use crate::image_shape::non_finite_rows;
 use crate::{Error, Result};
 use diffusion_core::Noise;
@@ -86,10 +86,7 @@ pub fn sliced_wasserstein(
 /// ```
 pub fn sliced_wasserstein_approximation(x: &Tensor, y: &Tensor) -> Result<f64> {
     let (x, y) = (checked(x)?, checked(y)?);
-    let (expected, found) = (x.size()[1], y.size()[1]);
-    if expected != found {
-        return Err(Error::Dimension { expected, found });
-    }
+    common_dim(&x, &y)?;
     let mean = |set: &Tensor| set.mean_dim(0, false, Kind::Double);
     let spread =
         |set: &Tensor| (set - mean(set)).square().mean(Kind::Double).sqrt().double_value(&[]);

@@ -6,12 +6,11 @@ PyTorch 2.11; with an argument the traced module is saved there, as that file wa
 """
 
 import sys
-import zlib
 from collections import OrderedDict
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from formula import pictures, value
 from safetensors.torch import save_file
 from torch import nn
 
@@ -126,29 +125,9 @@ class Inception(nn.Module):
         return features, F.linear(features, self.output.weight)
 
 
-def unit(name, count):
-    """The numbers in [-1, 1) that belong to a name: `testkit::formula`."""
-    z = np.arange(count, dtype=np.uint64) + np.uint64(((zlib.crc32(name.encode()) << 32) + 0x9E3779B97F4A7C15) % 2**64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return 2.0 * ((z >> np.uint64(40)) / 16777216.0) - 1.0
-
-
-def value(name, tensor):
-    """Matrices that keep the variance behind an activation, variances near 1, the rest near 0."""
-    u = unit(name, tensor.numel())
-    if tensor.dim() > 1:
-        matrix = (u * np.sqrt(3.0 / (tensor.numel() // tensor.shape[0]))).astype(np.float32)
-        u = (matrix.astype(np.float64) * np.sqrt(2.0)).astype(np.float32)
-    else:
-        u = (0.1 * u).astype(np.float32) + np.float32(name.endswith(".var"))
-    return torch.from_numpy(u).view(tensor.shape)
-
-
 network = Inception().eval()
 network.load_state_dict({name: value(name, tensor) for name, tensor in network.state_dict().items()})
-images = torch.from_numpy((unit("images", 2 * 3 * 40 * 56) * 128 + 128).astype(np.uint8)).view(2, 3, 40, 56)
+images = pictures()
 with torch.no_grad():
     features, logits = network(images)
 print(features.std(), (features[0] - features[1]).std(), logits.std())

@@ -12,8 +12,8 @@ use tch::{Device, Kind, Tensor};
 /// Ticks that follow each other faster are drawn together.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Draws every logged term, everything measured and the norm of every player's gradients over thousands of images, one panel each, into one
-/// PNG.
+/// Draws every logged term, everything measured and the norm of every player's gradients over thousands of images, one panel
+/// each, into one PNG.
 ///
 /// An axis is logarithmic where all values are positive and span more than two decades. Values that are not finite
 /// are left out. The picture is renewed on the first tick, then at most every ten seconds, and at the end of the run;

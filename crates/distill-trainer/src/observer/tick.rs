@@ -40,7 +40,8 @@ pub struct Tick {
 
 impl Tick {
     /// Every number that is worth a curve, by a name that stays the same over a run: the terms as they are called,
-    /// `metrics/NAME`, `grad_norm/ROLE`, `learning_rate/ROLE`, `speed/images_per_s`, `memory/KEY` in bytes and `health/non_finite`.
+    /// `metrics/NAME`, `grad_norm/ROLE`, `learning_rate/ROLE`, `speed/images_per_s`, `memory/KEY` in bytes and
+    /// `health/non_finite`.
     pub fn scalars(&self) -> BTreeMap<String, f64> {
         let mut scalars = self.curves();
         let rates = self.learning_rate.iter();
