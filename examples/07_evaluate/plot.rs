@@ -13,6 +13,7 @@ use std::path::Path;
 const SIZE: (u32, u32) = (900, 600);
 const FONT: &str = "sans-serif";
 const COLOR: RGBColor = RGBColor(31, 105, 190);
+const GRID: RGBColor = RGBColor(226, 229, 234);
 
 /// Network evaluations, and the least, mean and largest value over the seeds.
 type Point = (f64, [f64; 3]);
@@ -60,6 +61,8 @@ fn draw(title: &str, points: &[Point]) -> Result<Vec<u8>, Box<dyn Error>> {
             .build_cartesian_2d(start - margin..end + margin, low - air..high + air)?;
         chart
             .configure_mesh()
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
             .label_style((FONT, 16))
             .x_desc("network evaluations for one image")
             .x_label_formatter(&|nfe| format!("{nfe:.0}"))
